@@ -1,0 +1,40 @@
+from django.db import models
+from django.db.models import F, Q
+
+from agents.models import Agent
+from clients.models import Client
+from instances.models import Instance, UsageInterval
+from spotopt.common.db import ExactCharField
+from spotopt.common.fields import Mode
+
+
+class UsageLedger(models.Model):
+    """What an instance cost in one clock hour in one role, mode and pool, beside what on-demand would have cost.
+
+    `paid_usd` and `baseline_usd` cover `priced_seconds` of the `seconds` used: time without a known price is left
+    out, never guessed. Baseline counts the primary's time only (dashboard-api 5.3).
+    """
+
+    client = models.ForeignKey(Client, models.CASCADE, related_name="+", db_index=False)  # led by ledger_by_client
+    agent = models.ForeignKey(Agent, models.CASCADE, null=True, related_name="+")
+    instance = models.ForeignKey(Instance, models.CASCADE, related_name="ledger", db_index=False)  # by the constraint
+    hour = models.DateTimeField()  # its start, UTC
+    role = models.CharField(max_length=8, choices=UsageInterval.Role)
+    mode = models.CharField(max_length=16, choices=Mode)
+    pool_id = ExactCharField(max_length=128, default="", blank=True)
+    seconds = models.DecimalField(max_digits=10, decimal_places=3)
+    priced_seconds = models.DecimalField(max_digits=10, decimal_places=3)
+    paid_usd = models.DecimalField(max_digits=16, decimal_places=9)
+    baseline_usd = models.DecimalField(max_digits=16, decimal_places=9)
+
+    class Meta:
+        db_table = "usage_ledger"
+        verbose_name_plural = "usage ledger"
+        constraints = [
+            models.UniqueConstraint(fields=["instance", "hour", "role", "mode", "pool_id"], name="ledger_once"),
+            models.CheckConstraint(condition=Q(priced_seconds__lte=F("seconds")), name="ledger_priced_within_used"),
+        ]
+        indexes = [models.Index(fields=["client", "hour"], name="ledger_by_client")]  # sums over a period
+
+    def __str__(self) -> str:
+        return f"{self.instance_id} {self.hour:%Y-%m-%d %H}:00 {self.role}"

@@ -1,0 +1,2 @@
+class BearerAuthentication: pass
+class StaffSessionAuthentication: pass

@@ -1,0 +1,80 @@
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+
+from spotopt.common import clock
+from spotopt.common.db import ExactCharField
+from spotopt.common.fields import PublicIdField
+
+
+class ClientQuerySet(models.QuerySet["Client"]):
+    def holding(self, hashes: list[str]) -> Self:
+        """The client whose token has one of these keyed hashes (one per accepted pepper)."""
+        return self.filter(token_hash__in=hashes)
+
+
+class Client(models.Model):
+    """A customer account (tenant): owns agents and the one token they all share."""
+
+    public_id = PublicIdField()
+    name = models.CharField(max_length=255)
+    name_key = ExactCharField(max_length=255, unique=True, editable=False)  # the name folded: unique in any case
+    email = models.EmailField(max_length=255, unique=True, null=True, blank=True)  # noqa: DJ001 (unique when present)
+    is_active = models.BooleanField(default=True)
+    token_hash = ExactCharField(max_length=64, unique=True, editable=False)
+    token_encrypted = models.TextField(editable=False)
+    default_auto_switch_enabled = models.BooleanField(default=True)
+    default_auto_terminate_enabled = models.BooleanField(default=True)
+    default_terminate_wait_seconds = models.PositiveIntegerField(default=300)
+    created_at = models.DateTimeField(default=clock.now)
+
+    objects = ClientQuerySet.as_manager()
+
+    class Meta:
+        db_table = "clients"
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def status(self) -> str:
+        return "active" if self.is_active else "inactive"
+
+
+class ClientTombstone(models.Model):
+    """What is kept of a deleted client, so that growth charts stay true."""
+
+    public_id = PublicIdField(default=None)
+    name = models.CharField(max_length=255)
+    created_at = models.DateTimeField()
+    deleted_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        db_table = "client_tombstones"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class IdempotencyKey(models.Model):
+    """The stored answer to a request with an X-Request-ID (dashboard-api 1.11); kept 24 h."""
+
+    principal = ExactCharField(max_length=64)
+    method = models.CharField(max_length=8)
+    path_hash = ExactCharField(max_length=64)  # SHA-256: paths may be longer than an index allows
+    key = ExactCharField(max_length=128)
+    body_hash = ExactCharField(max_length=64)
+    status_code = models.PositiveSmallIntegerField(null=True)  # null while the first request is still running
+    response = models.JSONField(null=True)
+    created_at = models.DateTimeField(default=clock.now, db_index=True)  # pruned by age
+
+    class Meta:
+        db_table = "idempotency_keys"
+        constraints = [
+            models.UniqueConstraint(fields=["principal", "method", "path_hash", "key"], name="idempotency_once"),
+            models.CheckConstraint(condition=Q(method__in=["POST", "PUT", "DELETE"]), name="idempotency_method"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key

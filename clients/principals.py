@@ -1,0 +1,29 @@
+"""Who is asking: the operator, or one client. What DRF calls `request.user`."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from clients.models import Client
+
+
+@dataclass(frozen=True)
+class Principal:
+    """`client` is None for the operator (admin token or staff session)."""
+
+    client: "Client | None" = None
+    name: str = "operator"
+
+    is_authenticated = True  # DRF's throttles and browsable parts ask for it
+
+    @property
+    def is_operator(self) -> bool:
+        return self.client is None
+
+    @property
+    def key(self) -> str:
+        """Identifies the principal across requests; never a token."""
+        return self.client.public_id if self.client else f"operator:{self.name}"
+
+    def may_see(self, client_public_id: str) -> bool:
+        return self.client is None or self.client.public_id == client_public_id

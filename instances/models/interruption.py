@@ -1,0 +1,67 @@
+from django.db import models
+from django.db.models import Case, F, Q, When
+
+from agents.models import Agent
+from clients.models import Client
+from spotopt.common import clock
+from spotopt.common.db import ExactCharField
+from spotopt.common.fields import PriceField, PublicIdField
+
+
+class InterruptionEpisode(models.Model):
+    """One interruption signal of one instance, however often the agent repeats it (agent-api 2.6)."""
+
+    class Kind(models.TextChoices):
+        REBALANCE = "rebalance-recommendation"
+        TERMINATION = "termination-notice"
+
+    class Status(models.TextChoices):
+        DETECTED = "detected"
+        HANDLING = "handling"
+        RESOLVED = "resolved"
+        FAILED = "failed"
+
+    OPEN = (Status.DETECTED, Status.HANDLING)
+
+    class Response(models.TextChoices):
+        CREATED_REPLICA = "created-replica"
+        PROMOTED_REPLICA = "promoted-existing-replica"
+        EMERGENCY_SNAPSHOT = "emergency-snapshot"
+        NO_ACTION = "no-action"
+
+    public_id = PublicIdField()
+    client = models.ForeignKey(Client, models.CASCADE, related_name="episodes")
+    agent = models.ForeignKey(Agent, models.CASCADE, related_name="episodes")
+    instance_id = ExactCharField(max_length=64)
+    kind = models.CharField(max_length=32, choices=Kind)
+    status = models.CharField(max_length=16, choices=Status, default=Status.DETECTED)
+    is_drill = models.BooleanField(default=False)
+    response = models.CharField(max_length=32, choices=Response, default=Response.NO_ACTION)
+    pool_id = ExactCharField(max_length=128, default="", blank=True)
+    spot_price = PriceField(null=True, blank=True)
+    reports = models.PositiveIntegerField(default=1)
+    detected_at = models.DateTimeField(default=clock.now)
+    last_reported_at = models.DateTimeField(default=clock.now)
+    deadline_at = models.DateTimeField(null=True, blank=True)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    error_message = models.TextField(default="", blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+
+    open_for = models.GeneratedField(
+        expression=Case(When(status__in=["detected", "handling"], then=F("agent_id"))),
+        output_field=models.BigIntegerField(null=True),
+        db_persist=True,
+    )
+
+    class Meta:
+        db_table = "interruption_episodes"
+        indexes = [models.Index(fields=["pool_id", "detected_at"], name="episode_by_pool")]
+        constraints = [
+            models.UniqueConstraint(fields=["open_for", "instance_id", "kind"], name="episode_one_open"),
+            models.CheckConstraint(
+                condition=Q(status__in=["detected", "handling", "resolved", "failed"]), name="episode_status"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.instance_id}"

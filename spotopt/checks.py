@@ -1,0 +1,69 @@
+"""System checks: settings that would hurt in production are named before the first request."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.db import connections
+
+Messages = list[checks.CheckMessage]
+MIN_MYSQL, MIN_MARIADB = (8, 0, 11), (10, 6)
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def secrets_are_strong(app_configs: Any, **kwargs: Any) -> Messages:
+    named = {"SECRET_KEY": settings.SECRET_KEY, "ADMIN_TOKEN": settings.ADMIN_TOKEN}
+    return [
+        checks.Warning(f"{name} has too few different characters.", hint="Make a random one.", id="spotopt.W001")
+        for name, value in named.items()
+        if len(set(value)) < 10
+    ]
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def token_keys_are_their_own(app_configs: Any, **kwargs: Any) -> Messages:
+    derived = f"pepper:{settings.SECRET_KEY}" in settings.TOKEN_PEPPERS
+    hint = "Set TOKEN_PEPPERS and TOKEN_ENCRYPTION_KEYS, or changing SECRET_KEY locks every agent out."
+    return [checks.Warning("Token keys are derived from SECRET_KEY.", hint=hint, id="spotopt.W002")] if derived else []
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def cors_is_a_list(app_configs: Any, **kwargs: Any) -> Messages:
+    if not settings.CORS_ALLOW_ALL_ORIGINS:
+        return []
+    hint = "Name the dashboard's origins in CORS_ORIGINS, or serve it from this server's own origin."
+    return [checks.Warning("CORS_ORIGINS allows every web page to call the API.", hint=hint, id="spotopt.W003")]
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def clock_is_real(app_configs: Any, **kwargs: Any) -> Messages:
+    if not settings.SIMULATED_CLOCK_FILE:
+        return []
+    return [checks.Error("SIMULATED_CLOCK_FILE is set: time is not real.", id="spotopt.E001")]
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def hosts_are_named(app_configs: Any, **kwargs: Any) -> Messages:
+    if "*" not in settings.ALLOWED_HOSTS:
+        return []
+    hint = "Set ALLOWED_HOSTS to the names and addresses agents and people use."
+    return [checks.Warning("ALLOWED_HOSTS accepts any Host header.", hint=hint, id="spotopt.W004")]
+
+
+@checks.register(checks.Tags.database)
+def database_is_supported(app_configs: Any, databases: Any = None, **kwargs: Any) -> Messages:
+    found: Messages = []
+    for alias in databases or []:
+        connection = connections[alias]
+        if connection.vendor != "mysql":
+            continue
+        minimum = MIN_MARIADB if connection.mysql_is_mariadb else MIN_MYSQL
+        if connection.mysql_version < minimum:
+            name = "MariaDB" if connection.mysql_is_mariadb else "MySQL"
+            needed = ".".join(map(str, minimum))
+            found.append(checks.Error(f"{name} {needed} or newer is needed.", id="spotopt.E002"))
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@session.time_zone")
+            if cursor.fetchone()[0] != "+00:00":
+                found.append(checks.Error("The database session is not in UTC.", id="spotopt.E003"))
+    return found

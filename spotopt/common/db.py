@@ -1,0 +1,66 @@
+"""Database idioms that read the same on SQLite, MariaDB and MySQL."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from django.db import OperationalError, connections, models, transaction
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_LOST_RACE = {1205, 1213}  # lock wait timeout, deadlock: the transaction was rolled back whole, so it may run again
+
+
+class ExactCharField(models.CharField):
+    """Text compared byte for byte: MySQL's default collation would take `Web-1` and `web-1` for the same."""
+
+    def db_parameters(self, connection: Any) -> Any:
+        parameters = super().db_parameters(connection)
+        if connection.vendor == "mysql":
+            parameters["collation"] = "utf8mb4_bin"
+        return parameters
+
+
+def retried_transaction(func: Callable[P, T]) -> Callable[P, T]:
+    """Run `func` in a transaction; repeat it twice when the database made it the victim of a deadlock.
+
+    Inside an outer transaction it is a plain savepoint: only the outermost door may start over.
+    """
+
+    @wraps(func)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        for attempt in range(3):
+            try:
+                with transaction.atomic():
+                    return func(*args, **kwargs)
+            except OperationalError as error:
+                code = error.args[0] if error.args else None
+                if code not in _LOST_RACE or attempt == 2 or transaction.get_connection().in_atomic_block:
+                    raise
+                time.sleep(0.02 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    return wrapper
+
+
+def upsert(
+    model: type[models.Model], rows: Iterable[Any], *, key: Sequence[str], update: Sequence[str], batch_size: int = 500
+) -> list[Any]:
+    """One statement per batch on SQLite and MySQL alike (MySQL refuses unique_fields, SQLite demands it)."""
+    manager = model._default_manager
+    features = connections[manager.db].features
+    target = {"unique_fields": list(key)} if features.supports_update_conflicts_with_target else {}
+    return manager.bulk_create(
+        rows, batch_size=batch_size, update_conflicts=True, update_fields=list(update), **target
+    )
+
+
+def delete_in_batches(queryset: models.QuerySet[Any], *, batch_size: int = 1000, pause: float = 0.05) -> int:
+    """By primary key, a batch per transaction: short locks, portable SQL (MySQL has no LIMIT inside IN)."""
+    total = 0
+    while pks := list(queryset.order_by("pk").values_list("pk", flat=True)[:batch_size]):
+        total += queryset.model._default_manager.filter(pk__in=pks).delete()[0]
+        time.sleep(pause)
+    return total

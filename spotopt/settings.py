@@ -1,0 +1,251 @@
+"""All settings in one place; every difference between deployments is an environment variable.
+
+Variables may also stand in a `.env` file beside manage.py; the process environment wins. Names of the old
+server keep working. `docs/configuration.md` explains each.
+"""
+
+import logging
+import sys
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from spotopt import __version__
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.FileAwareEnv()  # NAME_FILE=/run/secrets/x is read where NAME is not set
+environ.Env.read_env(BASE_DIR / ".env")
+
+# --- Which kind of deployment -----------------------------------------------------------------------------------
+ENVIRONMENT = env.str("ENVIRONMENT", default=env.str("FLASK_ENV", default="production"))
+DEBUG = env.bool("DEBUG", default=env.bool("FLASK_DEBUG", default=False))
+TESTING = "pytest" in sys.modules
+VERSION = __version__
+
+HOST = env.str("FLASK_HOST", default=env.str("HOST", default="0.0.0.0"))  # noqa: S104 (agents connect from outside)
+PORT = env.int("FLASK_PORT", default=env.int("PORT", default=5000))
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"])
+
+# --- Secrets: refused when missing or weak, unless this is a debug or test run ------------------------------------
+_DEVELOPMENT_ONLY = "development-only-secret-never-used-outside-debug-and-tests-0000000000"
+_INSECURE_OK = DEBUG or TESTING
+MIN_SECRET_LENGTH = 32
+
+
+def _secret(name: str, *, minimum: int = MIN_SECRET_LENGTH) -> str:
+    value = env.str(name, default="")
+    if not value and _INSECURE_OK:
+        return f"{name.lower()}-{_DEVELOPMENT_ONLY}"
+    if len(value) < minimum and not _INSECURE_OK:
+        raise ImproperlyConfigured(
+            f"{name} is {'too short' if value else 'not set'}: it needs at least {minimum} random characters. "
+            f'Make one with: python -c "import secrets; print(secrets.token_hex(32))"'
+        )
+    return value
+
+
+SECRET_KEY = _secret("SECRET_KEY")
+ADMIN_TOKEN = _secret("ADMIN_TOKEN")
+# Newest first. A token's keyed hash and its encrypted copy are made with the first entry; the others are still
+# accepted until `manage.py rotate_keys` has rewritten every token.
+TOKEN_PEPPERS = env.list("TOKEN_PEPPERS", default=[f"pepper:{SECRET_KEY}"])
+TOKEN_ENCRYPTION_KEYS = env.list("TOKEN_ENCRYPTION_KEYS", default=[f"encryption:{SECRET_KEY}"])
+
+# --- Applications -----------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "django_filters",
+    "rest_framework",
+    "spotopt",
+    "clients",
+    "notifications",
+    "agents",
+    "instances",
+    "decisions",
+    "analytics",
+]
+MIDDLEWARE = [
+    "spotopt.common.middleware.RequestLogMiddleware",
+    "spotopt.common.middleware.JsonErrorMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "spotopt.urls"
+WSGI_APPLICATION = "spotopt.wsgi.application"
+ASGI_APPLICATION = "spotopt.asgi.application"
+APPEND_SLASH = False  # agents follow a redirected POST with a GET and lose the body (agent-api 1.2)
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Database: MySQL/MariaDB with DB_HOST, SQLite without -----------------------------------------------------------
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DB_HOST = env.str("DB_HOST", default="")
+if DB_HOST:
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.mysql",
+            "HOST": DB_HOST,
+            "PORT": env.str("DB_PORT", default="3306"),
+            "USER": env.str("DB_USER", default="spotopt"),
+            "PASSWORD": env.str("DB_PASSWORD", default=""),
+            "NAME": env.str("DB_DATABASE", default=env.str("DB_NAME", default="spot_optimizer")),
+            # DB_POOL_SIZE of the old server has no counterpart: each thread keeps its own connection.
+            "CONN_MAX_AGE": env.int("DB_CONN_MAX_AGE", default=300),
+            "CONN_HEALTH_CHECKS": True,
+            "OPTIONS": {
+                "charset": "utf8mb4",
+                "isolation_level": "read committed",
+                "connect_timeout": 5,
+                "read_timeout": 30,
+                "init_command": (
+                    "SET sql_mode='STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', time_zone='+00:00', "
+                    "innodb_lock_wait_timeout=5"
+                ),
+            },
+            "TEST": {"CHARSET": "utf8mb4"},
+        }
+    }
+else:
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": env.str("SQLITE_PATH", default=str(BASE_DIR / "spotopt.sqlite3")),
+            "CONN_MAX_AGE": env.int("DB_CONN_MAX_AGE", default=300),
+            "OPTIONS": {
+                "timeout": 20,
+                "transaction_mode": "IMMEDIATE",
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+            },
+        }
+    }
+
+# --- Time and text ------------------------------------------------------------------------------------------------
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = False
+LANGUAGE_CODE = "en-us"
+# Only for simulations: a file of one little-endian double, the simulated Unix time, shared by all processes.
+SIMULATED_CLOCK_FILE = env.str("SIMULATED_CLOCK_FILE", default="")
+
+# --- REST framework -----------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "clients.authentication.BearerAuthentication",
+        "clients.authentication.StaffSessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["clients.permissions.IsOperator"],  # views open up on purpose, never by default
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "EXCEPTION_HANDLER": "spotopt.common.errors.exception_handler",
+    "COERCE_DECIMAL_TO_STRING": False,
+    "UNAUTHENTICATED_USER": None,
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("MAX_BODY_BYTES", default=10 * 1024 * 1024)  # v5 inventories reach 5 MiB
+
+# --- Browser security ---------------------------------------------------------------------------------------------
+CORS_ALLOWED_ORIGINS = [o for o in env.list("CORS_ORIGINS", default=[]) if o != "*"]
+CORS_ALLOW_ALL_ORIGINS = "*" in env.list("CORS_ORIGINS", default=[])
+CORS_ALLOW_METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS"]
+CORS_ALLOW_HEADERS = ["authorization", "content-type", "x-request-id"]
+CORS_PREFLIGHT_MAX_AGE = 3600
+CORS_URLS_REGEX = r"^/(api/.*|health)$"
+HTTPS = env.bool("HTTPS", default=False)  # TLS ends at this server's proxy: secure cookies, HSTS, 308 there
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000 if HTTPS else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_SSL_REDIRECT = False  # Django redirects with 301, which turns an agent's POST into a GET; nginx sends 308
+SILENCED_SYSTEM_CHECKS = ["security.W008"]  # the line above
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+# Proxies whose X-Forwarded-For is believed when the caller's address matters (agent-api 1.8 step 3).
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
+LOGIN_URL = "admin:login"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+STATIC_URL = "/static/"
+STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
+WHITENOISE_USE_FINDERS = True  # admin assets are served without a collectstatic step
+
+# --- What the product does ----------------------------------------------------------------------------------------
+AGENT_HEARTBEAT_TIMEOUT = env.int("AGENT_HEARTBEAT_TIMEOUT", default=120)  # seconds of silence until offline
+AGENT_BUSY_TIMEOUT = env.int("AGENT_BUSY_TIMEOUT", default=420)  # the same while a v5 agent executes (agent-api 2.1)
+DEFAULT_TERMINATE_WAIT_SECONDS = env.int("DEFAULT_TERMINATE_WAIT_SECONDS", default=300)
+COMMAND_REDELIVERY_SECONDS = env.int("COMMAND_REDELIVERY_SECONDS", default=20)  # agent-api 3.5
+COMMAND_PENDING_TTL = env.int("COMMAND_PENDING_TTL", default=3600)  # an order nobody fetched is dropped after this
+SWITCH_REPORT_GRACE = env.int("SWITCH_REPORT_GRACE", default=900)  # on top of the terminate wait (agent-api 3.5)
+PRICE_MAX_AGE = env.int("PRICE_MAX_AGE", default=1800)  # decisions refuse older quotes
+PRICE_RETENTION_DAYS = env.int("PRICE_RETENTION_DAYS", default=90)
+EVENT_RETENTION_DAYS = env.int("EVENT_RETENTION_DAYS", default=90)
+NOTIFICATION_RETENTION_DAYS = env.int("NOTIFICATION_RETENTION_DAYS", default=30)
+COMMAND_RETENTION_DAYS = env.int("COMMAND_RETENTION_DAYS", default=7)
+ENABLE_BACKGROUND_JOBS = env.bool("ENABLE_BACKGROUND_JOBS", default=True)  # false: `run_jobs` says so and ends
+MODEL_DIR = env.str("MODEL_DIR", default=str(BASE_DIR / "models"))
+DECISION_ENGINE_DIR = env.str("DECISION_ENGINE_DIR", default=str(BASE_DIR / "engines"))
+ALLOW_ENGINE_UPLOADS = env.bool("ALLOW_ENGINE_UPLOADS", default=False)
+ALLOW_PICKLE_MODELS = env.bool("ALLOW_PICKLE_MODELS", default=False)
+
+# --- Logs: one JSON line per record ---------------------------------------------------------------------------------
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+LOG_DIR = env.str("LOG_DIR", default="")
+if LOG_LEVEL not in logging.getLevelNamesMapping():
+    raise ImproperlyConfigured(f"LOG_LEVEL={LOG_LEVEL!r} is not a level; use DEBUG, INFO, WARNING or ERROR.")
+_HANDLERS: dict[str, dict[str, object]] = {
+    "stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["context"]},
+}
+if LOG_DIR:
+    Path(LOG_DIR).mkdir(parents=True, exist_ok=True)
+    _HANDLERS["file"] = {
+        "class": "logging.handlers.WatchedFileHandler",  # logrotate moves the file away; this one reopens it
+        "filename": str(Path(LOG_DIR) / "spotopt.log"),
+        "formatter": "json",
+        "filters": ["context"],
+    }
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"context": {"()": "spotopt.common.logs.ContextFilter"}},
+    "formatters": {
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s %(request_id)s %(client)s %(agent)s",
+            "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
+        }
+    },
+    "handlers": _HANDLERS,
+    "root": {"handlers": list(_HANDLERS), "level": LOG_LEVEL},
+    # The request log below says the same once, with the ids; Django's own line per 4xx would double it.
+    "loggers": {"django.request": {"level": "ERROR"}, "django.server": {"level": "ERROR"}},
+}

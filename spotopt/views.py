@@ -1,0 +1,90 @@
+"""What belongs to no app: API information, health, and JSON for unknown routes and crashes."""
+
+import logging
+import time
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect
+from django.utils.cache import patch_vary_headers
+from django.views import defaults
+
+from spotopt.common import clock
+from spotopt.common.errors import envelope
+from spotopt.common.middleware import error_response, is_api
+
+log = logging.getLogger(__name__)
+_started = time.monotonic()
+
+ENDPOINTS = {
+    "health": "/health",
+    "admin": "/api/admin/*",
+    "client": "/api/client/*",
+    "agents": "/api/agents/*",
+}
+
+
+def root(request: HttpRequest) -> HttpResponseBase:
+    """API information for programs; a browser is led to the operators' console (dashboard-api 1.3, 2.1)."""
+    if request.method not in ("GET", "HEAD"):
+        return error_response(f'Method "{request.method}" not allowed.', "METHOD_NOT_ALLOWED", 405)
+    response: HttpResponseBase
+    if "text/html" in request.headers.get("Accept", ""):
+        response = redirect("admin:index")
+    else:
+        data = {
+            "name": "AWS Spot Optimizer API",
+            "version": settings.VERSION,
+            "status": "running",
+            "environment": settings.ENVIRONMENT,
+            "uptime_seconds": _uptime(),
+            "endpoints": ENDPOINTS,
+        }
+        mirrored = {k: data[k] for k in ("name", "version", "uptime_seconds", "endpoints")}
+        response = JsonResponse({"status": "success", "error": None, "data": data} | mirrored)
+    patch_vary_headers(response, ["Accept"])
+    return response
+
+
+def health(request: HttpRequest) -> JsonResponse:
+    """200 while the database answers, 503 otherwise (dashboard-api 2.1). Public and cheap: one SELECT 1."""
+    timestamp = clock.isoformat(clock.now())
+    if not _database_answers():
+        data = {"status": "unhealthy", "database": "disconnected", "timestamp": timestamp}
+        body = envelope("The database does not answer", "UNHEALTHY") | {"data": data}
+        return JsonResponse(body, status=503)
+    mirrored: dict[str, Any] = {
+        "timestamp": timestamp,
+        "database": "connected",
+        "decision_engine_loaded": False,
+    }
+    data = mirrored | {"status": "healthy", "version": settings.VERSION, "uptime_seconds": _uptime()}
+    return JsonResponse({"status": "success", "error": None, "data": data} | mirrored)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    if is_api(request) or "text/html" not in request.headers.get("Accept", ""):
+        return error_response("There is nothing at this address", "NOT_FOUND", 404)
+    return defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponseBase:
+    if is_api(request):
+        return error_response("Internal server error", "INTERNAL", 500)
+    return defaults.server_error(request)
+
+
+def _database_answers() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError as error:
+        log.warning("health: the database does not answer: %s", type(error).__name__)
+        return False
+    return True
+
+
+def _uptime() -> int:
+    return int(time.monotonic() - _started)
