@@ -214,15 +214,15 @@ class Command(models.Model):
     terminate_wait_seconds = models.PositiveIntegerField(default=0)
     params = models.JSONField(default=dict, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
-    after = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="+")  # released by its success
     created_by = models.CharField(max_length=64, default="system")  # manual, model, system or an operator
     reason = models.CharField(max_length=255, default="", blank=True)
     created_at = models.DateTimeField(default=clock.now)
-    not_before = models.DateTimeField(null=True, blank=True)  # not handed out earlier
-    expires_at = models.DateTimeField()  # nobody fetched it by then: it is dropped rather than run late
+    # Pending: dropped rather than run late. Delivered: no result by then counts as failed.
+    expires_at = models.DateTimeField()
     delivered_at = models.DateTimeField(null=True, blank=True)
     delivered_to = ExactCharField(max_length=64, default="", blank=True)
     executed_at = models.DateTimeField(null=True, blank=True)
+    timed_out = models.BooleanField(default=False)  # failed for want of a result: a late success still counts
     completed_at = models.DateTimeField(null=True, blank=True)
     message = models.TextField(default="", blank=True)
     result = models.JSONField(default=dict, blank=True)

@@ -23,10 +23,10 @@ class IsClient(BasePermission):
 
 
 class IsOperatorOrClient(BasePermission):
-    """Either; querysets narrow a client to its own rows, and a foreign `client_id` in the path is refused here."""
+    """Either; querysets narrow a client to its own rows, and a foreign `client_id` in path or query is refused here."""
 
     message = "This belongs to another client"
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        wanted = view.kwargs.get("client_id")
-        return bool(request.user) and (wanted is None or request.user.may_see(wanted))
+        wanted = [view.kwargs.get("client_id"), request.query_params.get("client_id")]
+        return bool(request.user) and all(request.user.may_see(one) for one in wanted if one not in (None, "", "all"))

@@ -12,8 +12,8 @@ urlpatterns = [
     path("", views.root),
     path("health", views.health),
     path("admin/", admin.site.urls),
-    path("", include("clients.urls")),
-    path("", include("agents.urls")),
-    path("", include("instances.urls")),
     path("", include("analytics.urls")),
+    path("", include("instances.urls")),  # before agents: `register` and `uninstall` are no agent ids
+    path("", include("agents.urls")),
+    path("", include("clients.urls")),
 ]

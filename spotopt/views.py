@@ -1,18 +1,20 @@
 """What belongs to no app: API information, health, and JSON for unknown routes and crashes."""
 
 import logging
+import sys
 import time
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect
 from django.utils.cache import patch_vary_headers
 from django.views import defaults
+from django.views.decorators.http import require_safe
 
 from spotopt.common import clock
-from spotopt.common.errors import envelope
+from spotopt.common.errors import DATABASE_AWAY, RETRY_AFTER_SECONDS, envelope
 from spotopt.common.middleware import error_response, is_api
 
 log = logging.getLogger(__name__)
@@ -26,10 +28,9 @@ ENDPOINTS = {
 }
 
 
+@require_safe
 def root(request: HttpRequest) -> HttpResponseBase:
     """API information for programs; a browser is led to the operators' console (dashboard-api 1.3, 2.1)."""
-    if request.method not in ("GET", "HEAD"):
-        return error_response(f'Method "{request.method}" not allowed.', "METHOD_NOT_ALLOWED", 405)
     response: HttpResponseBase
     if "text/html" in request.headers.get("Accept", ""):
         response = redirect("admin:index")
@@ -48,6 +49,7 @@ def root(request: HttpRequest) -> HttpResponseBase:
     return response
 
 
+@require_safe
 def health(request: HttpRequest) -> JsonResponse:
     """200 while the database answers, 503 otherwise (dashboard-api 2.1). Public and cheap: one SELECT 1."""
     timestamp = clock.isoformat(clock.now())
@@ -70,7 +72,17 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     return defaults.page_not_found(request, exception)
 
 
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    if is_api(request):
+        return error_response("The request was refused", "BAD_REQUEST", 400)
+    return defaults.bad_request(request, exception)
+
+
 def server_error(request: HttpRequest) -> HttpResponseBase:
+    if is_api(request) and isinstance(sys.exception(), DATABASE_AWAY):
+        response = error_response("The database does not answer, try again", "UNAVAILABLE", 503)
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        return response
     if is_api(request):
         return error_response("Internal server error", "INTERNAL", 500)
     return defaults.server_error(request)
@@ -80,7 +92,7 @@ def _database_answers() -> bool:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except DatabaseError as error:
+    except Error as error:
         log.warning("health: the database does not answer: %s", type(error).__name__)
         return False
     return True

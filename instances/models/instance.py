@@ -84,6 +84,7 @@ class Instance(models.Model):
         db_table = "instances"
         indexes = [
             models.Index(fields=["client", "created_at"], name="instance_by_client"),
+            models.Index(fields=["instance_id"], name="instance_by_ec2_id"),  # operators' search, clash warning (R11)
             models.Index(fields=["status", "zombie_since"], name="instance_zombies"),  # sweep_terminations
         ]
         constraints = [

@@ -1,24 +1,14 @@
-"""Rules say no with a DomainError; one handler writes the contract's error body for everything."""
+"""Rules say no with a DomainError; `handlers.exception_handler` turns it into the contract's error body."""
 
-import logging
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
-from django.http import Http404
-from rest_framework import exceptions, status
-from rest_framework.response import Response
-from rest_framework.views import exception_handler as drf_exception_handler
-from rest_framework.views import set_rollback
+from django.db import InterfaceError, OperationalError
+from rest_framework import status
 
-log = logging.getLogger(__name__)
-
-# DRF's word → the contract's
-CODES = {
-    "not_authenticated": "UNAUTHORIZED",
-    "permission_denied": "FORBIDDEN",
-    "error": "ERROR",
-    "parse_error": "VALIDATION_ERROR",
-}
+# Gone, restarting, out of connections, or a lock held too long: the same call may work in a moment. Agents take a
+# 404 for "deleted" and uninstall themselves, so nothing else may ever be said instead (agent-api 3.4).
+DATABASE_AWAY = (OperationalError, InterfaceError)
+RETRY_AFTER_SECONDS = 5
 
 
 class DomainError(Exception):
@@ -62,31 +52,3 @@ def envelope(message: str, code: str, details: dict[str, Any] | None = None, **e
     """The error body of every path (dashboard-api 1.6)."""
     body = {"status": "error", "error": message, "code": code, "data": None}
     return body | {"details": details or {}, "message": message} | extra
-
-
-def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:
-    if isinstance(exc, DomainError):
-        set_rollback()
-        return Response(envelope(exc.message, exc.code, exc.details, **exc.extra), status=exc.status_code)
-    if isinstance(exc, Http404):
-        exc = exceptions.NotFound()
-    elif isinstance(exc, PermissionDenied):
-        exc = exceptions.PermissionDenied()
-    response = drf_exception_handler(exc, context)
-    if response is None:  # a bug, or the database is away: log it whole, tell the caller nothing
-        log.error("unhandled error in %s", type(context["view"]).__name__, exc_info=exc)
-        set_rollback()
-        return Response(envelope("Internal server error", "INTERNAL"), status=500)
-    if isinstance(exc, exceptions.ValidationError):
-        response.data = envelope("Validation failed", "VALIDATION_ERROR", _field_messages(response.data))
-    else:
-        detail = response.data["detail"]
-        code = getattr(detail, "code", "error")
-        response.data = envelope(str(detail), CODES.get(code, code.upper()))
-    return response
-
-
-def _field_messages(data: Any) -> dict[str, Any]:
-    return data if isinstance(data, dict) else {"non_field_errors": data}
-
-

@@ -12,9 +12,17 @@ from spotopt.common import logs
 from spotopt.common.errors import envelope
 
 log = logging.getLogger("spotopt.request")
-GetResponse = Callable[[HttpRequest], HttpResponse]
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CODES = {
+    400: "BAD_REQUEST",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "PAYLOAD_TOO_LARGE",
+    500: "INTERNAL",
+}
 
 
 class RequestLogMiddleware:
@@ -23,7 +31,7 @@ class RequestLogMiddleware:
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
         given = request.headers.get("X-Request-ID", "")
         # v4-b keeps one X-Request-ID for all later calls (agent-api 1.9), so ours is always a fresh one.
         logs.start_request(identifier=uuid.uuid4().hex[:16])
@@ -31,7 +39,7 @@ class RequestLogMiddleware:
         response = self.get_response(request)
         extra = {
             "method": request.method,
-            "path": request.path,
+            "path": request.path,  # without the query, where people put tokens
             "status": response.status_code,
             "ms": round((time.monotonic() - started) * 1000, 1),
         }
@@ -48,23 +56,39 @@ class JsonErrorMiddleware:
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        if int(request.META.get("CONTENT_LENGTH") or 0) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE and is_api(request):
-            return error_response("The request body is too large", "PAYLOAD_TOO_LARGE", 413)
-        response = self.get_response(request)
-        if response.status_code >= 400 and is_api(request) and not _is_json(response):
-            return error_response(response.reason_phrase, f"HTTP_{response.status_code}", response.status_code)
-        if is_api(request):
-            response.headers.setdefault("Cache-Control", "no-store")
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not is_api(request):
+            return self.get_response(request)
+        if _content_length(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:  # DRF reads past Django's own limit
+            response: HttpResponseBase = error_response("The request body is too large", "PAYLOAD_TOO_LARGE", 413)
+        else:
+            response = self.get_response(request)
+        if response.status_code >= 400 and not _is_json(response):
+            _speak_json(response)
+        response.headers.setdefault("Cache-Control", "no-store")
         return response
 
 
 def is_api(request: HttpRequest) -> bool:
-    return request.path.startswith("/api/") or request.path in ("/", "/health")
+    return request.path.startswith("/api/") or request.path in ("/", "/health", "/api")
 
 
 def error_response(message: str, code: str, status: int) -> JsonResponse:
     return JsonResponse(envelope(message, code), status=status)
+
+
+def _speak_json(response: HttpResponseBase) -> None:
+    """Exchanges the body only: Allow, Retry-After and CORS headers stay."""
+    status = response.status_code
+    body = error_response(response.reason_phrase, _CODES.get(status, f"HTTP_{status}"), status)
+    if isinstance(response, HttpResponse):
+        response.content = body.content
+        response.headers["Content-Type"] = body.headers["Content-Type"]
+
+
+def _content_length(request: HttpRequest) -> int:
+    given: str = request.META.get("CONTENT_LENGTH") or "0"
+    return int(given) if given.isdecimal() else 0
 
 
 def _is_json(response: HttpResponseBase) -> bool:

@@ -1,0 +1,7 @@
+# Thin aliases for people who type `make`; everything is in ./dev.
+COMMANDS := demo test setup lint fmt serve
+.PHONY: help $(COMMANDS)
+help:
+	@./dev
+$(COMMANDS):
+	@./dev $@

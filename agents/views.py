@@ -1,0 +1,86 @@
+from typing import Any
+
+from rest_framework import viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from agents import selectors
+from agents.attribution import Caller, identify
+from agents.authentication import AgentAuthentication
+from agents.errors import AgentNotFound
+from agents.models import Agent, Command
+from agents.serializers import CleanupIn, OutcomeIn, command_for_v4, command_for_v5
+from agents.services import cleanups, commands
+from agents.services.protocol import note_protocol
+from clients.permissions import IsClient
+
+
+class AgentPlaneViewSet(viewsets.GenericViewSet[Agent]):
+    """Base of what agents call: authentication finds the agent, so `self.agent` costs no query."""
+
+    authentication_classes = [AgentAuthentication]
+    permission_classes = [IsClient]
+    throttle_classes = []  # a 429 on a heartbeat silences a v5 agent for good (agent-api 1.2 rule 14)
+
+    @property
+    def agent(self) -> Agent:
+        if self.request.auth is None:
+            raise AgentNotFound
+        return self.request.auth
+
+    def caller(self, *, claimed: str = "") -> Caller:
+        return identify(self.request, self.agent, claimed=claimed)
+
+    @property
+    def called_by_primary(self) -> bool:
+        return self.caller().is_primary_of(self.agent)
+
+
+class AgentViewSet(AgentPlaneViewSet):
+    def retrieve(self, request: Request, agent_id: str) -> Response:
+        return Response(selectors.detail_of(self.agent))
+
+    def config(self, request: Request, agent_id: str) -> Response:
+        if not self.called_by_primary:
+            return Response(selectors.disabled_config(self.agent))
+        return Response(selectors.config_of(self.agent) | {"role": "primary"})
+
+    def cleanup_report(self, request: Request, agent_id: str) -> Response:
+        body = CleanupIn().parse(request.data)
+        entry = cleanups.record_cleanup(
+            agent=self.agent, reported_at=body["timestamp"], snapshots=body["snapshots"], amis=body["amis"]
+        )
+        counts = {name: getattr(entry, name) for name in ("deleted_snapshots", "deleted_amis", "failed_count")}
+        return Response({"success": True, "message": "Clean-up recorded"} | counts)
+
+
+class CommandViewSet(AgentPlaneViewSet):
+    def pending_v4(self, request: Request, agent_id: str) -> Response:
+        """v2 and v4: a bare array (agent-api 3.5)."""
+        return Response([command_for_v4(c) for c in self._due(Command.V4_TYPES, polled="pending-commands")])
+
+    def pending_v5(self, request: Request, agent_id: str) -> Response:
+        """v5: an object, one order at a time, as it runs all of a reply without looking at results (agent-api 3.8)."""
+        due = self._due(Command.V5_TYPES, polled="commands/pending", limit=1)
+        return Response({"commands": [command_for_v5(c) for c in due]})
+
+    def _due(self, types: tuple[str, ...], *, polled: str, limit: int | None = None) -> list[Command]:
+        caller = self.caller()
+        if not caller.is_primary_of(self.agent):
+            return []
+        note_protocol(agent=self.agent, polled=polled)
+        return commands.poll(agent=self.agent, caller=caller.instance_id, types=types, limit=limit)
+
+    def executed(self, request: Request, agent_id: str, command_id: str) -> Response:
+        body = OutcomeIn().parse(request.data)
+        command = commands.record_outcome(agent=self.agent, command_id=command_id, **body)
+        return Response({"success": True, "command_id": command.public_id, "status": command.status})
+
+    def mark_executed(self, request: Request, agent_id: str) -> Response:
+        command_id = _command_id(request.data)
+        command = commands.record_execution(agent=self.agent, command_id=command_id)
+        return Response({"success": True, "command_id": command.public_id, "status": command.status})
+
+
+def _command_id(data: Any) -> str:
+    return str(data.get("command_id") or "") if isinstance(data, dict) else ""

@@ -1,0 +1,213 @@
+"""Client accounts and their tokens. A token is shown when it is made and by `reveal_token`; it is nowhere in the log."""
+
+import logging
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import IntegrityError, models, transaction
+
+from clients import audit
+from clients.errors import ClientNotFound, EmailTaken, NameTaken, TokenUnreadable
+from clients.models import Client, ClientTombstone
+from spotopt.common import clock, crypto
+from spotopt.common.db import delete_in_batches, retried_transaction
+from spotopt.common.errors import Invalid
+
+log = logging.getLogger(__name__)
+
+MAX_TEXT = 255
+
+
+def find_by_token(*, token: str) -> Client | None:
+    """One statement; the raw token is never compared in the database, which may ignore case."""
+    return Client.objects.holding(crypto.token_hashes(token)).first()
+
+
+def get_client(*, public_id: str) -> Client:
+    client = Client.objects.filter(public_id=public_id).first()
+    if client is None:
+        raise ClientNotFound
+    return client
+
+
+def create_client(*, name: str, email: str | None = None, actor: str = "") -> tuple[Client, str]:
+    """Returns the client and its token. Raises Invalid, NameTaken or EmailTaken."""
+    name, email = check_identity(name=name, email=email)
+    token = new_token()
+    client = Client(name=name, name_key=fold(name), email=email, **sealed(token))
+    try:
+        with transaction.atomic():
+            client.save(force_insert=True)
+            _record(client, "client_created", f"Client {name} created", actor)
+            audit.tell(client=client, notification_type="client_created", message=f"Welcome, {name}")
+    except IntegrityError:  # somebody else was a moment faster
+        check_identity(name=name, email=email)
+        raise
+    return client, token
+
+
+def check_identity(*, name: str, email: str | None, of: Client | None = None) -> tuple[str, str | None]:
+    """Name and email as they are stored, or why they cannot be. `of` is the client that may have them already."""
+    name, email = name.strip(), (email or "").strip() or None
+    if not 1 <= len(name) <= MAX_TEXT:
+        raise Invalid("Validation failed", details={"name": [f"Needs 1 to {MAX_TEXT} characters."]})
+    others = Client.objects.exclude(pk=of.pk if of else None)
+    if others.filter(name_key=fold(name)).exists():
+        raise NameTaken
+    if email is None:
+        return name, None
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        raise Invalid("Validation failed", details={"email": error.messages}) from None
+    if others.filter(email__iexact=email).exists():
+        raise EmailTaken
+    return name, email
+
+
+@retried_transaction
+def regenerate_token(*, client: Client, actor: str = "") -> str:
+    """The old token is dead as soon as this returns."""
+    token = new_token()
+    if not Client.objects.filter(pk=client.pk).update(**sealed(token)):
+        raise ClientNotFound
+    _record(client, "token_regenerated", f"Token of {client.name} regenerated", actor, severity="warning")
+    text = "The token was regenerated; agents with the old one are locked out"
+    audit.tell(client=client, notification_type="token_regenerated", severity="warning", message=text)
+    return token
+
+
+def reveal_token(*, client: Client, actor: str = "") -> str:
+    try:
+        token = crypto.decrypt(client.token_encrypted)
+    except crypto.InvalidToken:
+        raise TokenUnreadable from None
+    _record(client, "token_revealed", f"Token of {client.name} shown", actor, severity="warning")
+    return token
+
+
+@transaction.atomic
+def set_active(*, client: Client, is_active: bool, actor: str = "") -> bool:
+    """False when it was so already."""
+    changed = Client.objects.filter(pk=client.pk, is_active=not is_active).update(is_active=is_active)
+    if changed:
+        word = "activated" if is_active else "deactivated"
+        _record(client, f"client_{word}", f"Client {client.name} {word}", actor, severity="warning")
+    return bool(changed)
+
+
+def delete_client(*, client: Client, actor: str = "") -> None:
+    """Everything of the tenant goes; the audit event and a tombstone stay. May be repeated if it was cut short.
+
+    The token dies first. Rows follow in small batches, so that other tenants never wait behind one long lock.
+    """
+    dead = {"token_hash": secrets.token_hex(32), "token_encrypted": "", "is_active": False}
+    Client.objects.filter(pk=client.pk).update(**dead)
+    for attempt in range(3):
+        try:
+            for rows in _rows_of(client):
+                delete_in_batches(rows, pause=0.01)
+            _bury(client, actor)
+            return
+        except IntegrityError:  # an agent's last call slipped in between
+            if attempt == 2:
+                raise
+            time.sleep(0.2)
+
+
+@dataclass
+class Rotation:
+    """How many tokens were rewritten, were up to date, or cannot be decrypted with any configured key."""
+
+    rewritten: int = 0
+    current: int = 0
+    unreadable: int = 0
+
+
+def rotate_keys(*, dry_run: bool = False, batch_size: int = 500) -> Rotation:
+    """Rewrite hash and ciphertext with the newest pepper and key. Idempotent; agents notice nothing."""
+    done = Rotation()
+    for client in _all_clients(batch_size):
+        try:
+            token = crypto.decrypt(client.token_encrypted)
+        except crypto.InvalidToken:
+            done.unreadable += 1
+            continue
+        new = sealed(token)
+        is_current = crypto.is_encrypted_with_newest(client.token_encrypted)
+        if is_current and new["token_hash"] == client.token_hash:
+            done.current += 1
+        elif dry_run or _replace(client, new):
+            done.rewritten += 1
+    return done
+
+
+def new_token() -> str:
+    return f"token-{secrets.token_hex(32)}"
+
+
+def sealed(token: str) -> dict[str, str]:
+    """What is stored of a token."""
+    return {"token_hash": crypto.token_hashes(token)[0], "token_encrypted": crypto.encrypt(token)}
+
+
+def fold(name: str) -> str:
+    """Equal for names that differ in case only; case folding can lengthen a text (ß → ss)."""
+    return name.casefold()[:MAX_TEXT]
+
+
+@retried_transaction
+def _bury(client: Client, actor: str) -> None:
+    stone = {"name": client.name, "created_at": client.created_at, "deleted_at": clock.now()}
+    ClientTombstone.objects.update_or_create(public_id=client.public_id, defaults=stone)
+    if not Client.objects.filter(pk=client.pk).delete()[0]:
+        return  # another call has done it
+    metadata = {"client_id": client.public_id, "name": client.name}
+    audit.record(
+        event_type="client_deleted",
+        severity="warning",
+        message=f"Client {client.name} deleted",
+        actor=actor,
+        metadata=metadata,
+    )
+
+
+def _rows_of(client: Client) -> Iterator[models.QuerySet[Any]]:
+    """Everything that hangs on the client by a cascading key, at any depth, children before parents."""
+    seen: set[type[models.Model]] = {Client}
+
+    def descend(model: type[models.Model], path: str) -> Iterator[models.QuerySet[Any]]:
+        for relation in model._meta.related_objects:
+            child = relation.related_model
+            if child in seen or relation.on_delete is not models.CASCADE:
+                continue
+            seen.add(child)
+            lookup = f"{relation.field.name}__{path}" if path else relation.field.name
+            yield from descend(child, lookup)
+            yield child._default_manager.filter(**{lookup: client})
+
+    yield from descend(Client, "")
+
+
+def _all_clients(batch_size: int) -> Iterator[Client]:
+    last = 0
+    while batch := list(Client.objects.filter(pk__gt=last).order_by("pk")[:batch_size]):
+        yield from batch
+        last = batch[-1].pk
+
+
+def _replace(client: Client, new: dict[str, str]) -> int:
+    """Compare-and-set: a token regenerated meanwhile is newer than what was read."""
+    return Client.objects.filter(pk=client.pk, token_hash=client.token_hash).update(**new)
+
+
+def _record(client: Client, event_type: str, message: str, actor: str, severity: str = "info") -> None:
+    metadata = {"client_id": client.public_id, "name": client.name}
+    audit.record(
+        event_type=event_type, client=client, severity=severity, message=message, actor=actor, metadata=metadata
+    )

@@ -1,0 +1,48 @@
+"""Gunicorn for the API: `gunicorn --config deploy/gunicorn.conf.py spotopt.wsgi`, as `./dev serve` does.
+
+Each thread keeps one database connection, so a machine takes WEB_CONCURRENCY x WEB_THREADS of them.
+"""
+
+import logging.config
+import os
+import sys
+from pathlib import Path
+
+from gunicorn import glogging
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "spotopt.settings")
+
+from django.conf import settings  # noqa: E402 (one reading of the environment and .env for server and application)
+
+logging.config.dictConfig(settings.LOGGING)
+
+
+class JsonLogger(glogging.Logger):
+    """Gunicorn's own messages go where the application's go, in the same form."""
+
+    def setup(self, cfg):
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+chdir = str(ROOT)
+bind = f"{settings.HOST}:{settings.PORT}"
+worker_class = "gthread"
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+threads = int(os.environ.get("WEB_THREADS", "8"))
+timeout = 60  # seconds until a worker that hangs as a whole is replaced; not a limit on one request
+graceful_timeout = 30  # the agents' own request timeout: nobody waits longer for an answer
+# Off unless asked for: restarting workers breaks kept-alive connections under agents that never retry a POST.
+max_requests = int(os.environ.get("WEB_MAX_REQUESTS", "0"))
+max_requests_jitter = max_requests // 10
+
+logger_class = JsonLogger
+loglevel = settings.LOG_LEVEL.lower()
+accesslog = None  # the application logs each request once, with tenant and agent
+control_socket_disable = True  # it would lie in the home directory, one for all servers of this user
+if Path("/dev/shm").is_dir():  # noqa: S108 (gunicorn makes an unguessable file there)
+    worker_tmp_dir = "/dev/shm"  # noqa: S108 (on a slow disk the workers' sign of life would block)

@@ -1,0 +1,13 @@
+from spotopt.common.errors import NotFound
+
+
+class InstanceNotFound(NotFound):
+    def __init__(self) -> None:
+        super().__init__("There is no such instance")
+
+
+class PoolNotFound(NotFound):
+    code = "POOL_NOT_FOUND"
+
+    def __init__(self, pool_id: str) -> None:
+        super().__init__(f"There is no pool {pool_id}")

@@ -1,0 +1,112 @@
+"""POST /api/agents/{id}/heartbeat (agent-api 3.2). A heartbeat never changes which instance is the primary."""
+
+from datetime import timedelta
+from typing import Any
+
+from agents.attribution import Caller
+from agents.models import Agent
+from agents.services.commands import lock_agent
+from agents.services.status import announce
+from instances.models import Instance
+from instances.services import inventory, roles
+from spotopt.common import clock
+from spotopt.common.db import retried_transaction
+
+Status = Agent.Status
+GOODBYE_GRACE = timedelta(seconds=60)
+
+# What agents and documents say → what it means (agent-api 2.1); anything else counts as online.
+SAID = {"offline": Status.OFFLINE, "stopped": Status.OFFLINE, "terminated": Status.OFFLINE, "disabled": Status.DISABLED}
+
+
+def record_heartbeat(*, agent: Agent, caller: Caller, status: str, az: str = "", instance_type: str = "") -> str:
+    """Note the sign of life and return the agent's status. One UPDATE unless the status changes."""
+    if not caller.is_primary_of(agent):
+        touch_instance(client_id=agent.client_id, instance_id=caller.instance_id)
+        return agent.status
+    said = SAID.get(status, Status.ONLINE)
+    if said == Status.OFFLINE:
+        return say_goodbye(agent=agent, caller=caller)
+    if agent.status == Status.SWITCHING:
+        said = Status.SWITCHING  # ends with the command (agent-api 2.1)
+    changes = {"last_heartbeat_at": clock.now()} | _changed(agent, az=az, instance_type=instance_type)
+    if said == agent.status:
+        # Compare-and-set on what was read, so that a heartbeat revives no agent that was just deleted or moved.
+        as_read = Agent.objects.filter(pk=agent.pk, status=agent.status, instance_id=agent.instance_id)
+        if as_read.update(**changes):
+            return agent.status
+    return _change_status(agent=agent, caller=caller, status=said, changes=changes)
+
+
+@retried_transaction
+def say_goodbye(*, agent: Agent, caller: Caller, reason: str = "the agent stopped") -> str:
+    """`offline` counts only from the primary; v4's carries no id, and the old host says it too after a switch."""
+    agent = lock_agent(agent.pk)
+    if not caller.is_primary_of(agent) or agent.status in (Status.OFFLINE, Status.DELETED):
+        return agent.status
+    if caller.source == "unknown" and _others_heard(agent):
+        return agent.status
+    announce(agent=agent, old_status=agent.status, new_status=Status.OFFLINE, reason=reason)
+    agent.status = Status.OFFLINE
+    agent.save(update_fields=["status"])
+    return agent.status
+
+
+def touch_instance(*, client_id: int, instance_id: str) -> None:
+    """A replica's or zombie's sign of life. One that counts as terminated is evidently alive (agent-api 2.2)."""
+    instances = Instance.objects.filter(client_id=client_id, instance_id=instance_id)
+    if instances.filter(status=Instance.Status.TERMINATED).exists():
+        _revive_as_zombie(client_id=client_id, instance_id=instance_id)
+    instances.update(last_seen_at=clock.now())
+
+
+@retried_transaction
+def _revive_as_zombie(*, client_id: int, instance_id: str) -> None:
+    instance = Instance.objects.select_related("agent").get(client_id=client_id, instance_id=instance_id)
+    if instance.agent_id:
+        lock_agent(instance.agent_id)
+        instance.refresh_from_db()
+    if instance.status == Instance.Status.TERMINATED:
+        roles.make_zombie(instance=instance, at=clock.now())
+
+
+@retried_transaction
+def _change_status(*, agent: Agent, caller: Caller, status: str, changes: dict[str, Any]) -> str:
+    agent = lock_agent(agent.pk)
+    if agent.is_deleted or not caller.is_primary_of(agent):
+        return agent.status
+    if agent.status == Status.SWITCHING:
+        status = Status.SWITCHING
+    if agent.status != status:
+        announce(agent=agent, old_status=agent.status, new_status=status)
+    Agent.objects.filter(pk=agent.pk).update(status=status, **changes)
+    return status
+
+
+def _changed(agent: Agent, *, az: str, instance_type: str) -> dict[str, Any]:
+    """Facts the primary learnt about itself only now; nulls are no news."""
+    told = {"az": az, "instance_type": instance_type}
+    return {name: value for name, value in told.items() if value and not getattr(agent, name)}
+
+
+def _others_heard(agent: Agent) -> bool:
+    """Another instance of this agent spoke within a minute, so the goodbye may have been the old host's."""
+    since = clock.now() - GOODBYE_GRACE
+    others = Instance.objects.filter(agent=agent).exclude(instance_id=agent.instance_id)
+    return others.filter(last_seen_at__gt=since).exists()
+
+
+def record_inventory(*, agent: Agent, caller: Caller, snapshot: dict[str, Any]) -> None:
+    inventory.apply(agent=agent, own_id=caller.instance_id or agent.instance_id, snapshot=snapshot)
+
+
+def may_reconnect(*, agent: Agent, peer: str) -> bool:
+    """A v5 agent restarted with an id from its disk, which may be another machine's (agent-api 3.2, 4.8).
+
+    False answers it 404: it then registers with its real instance id, which is always safe.
+    """
+    primary = roles.primary_of(agent)
+    if primary is None:
+        return False
+    addresses = {primary.private_ip, primary.public_ip} - {""}
+    return not addresses or peer in addresses

@@ -1,0 +1,120 @@
+"""The one place where an instance's role changes (agent-api 2.2). Callers hold the agent's row lock.
+
+Each function leaves instance, agent and usage intervals in agreement. A role is never given back: once an instance
+is a zombie, terminating or terminated, it cannot become primary again.
+"""
+
+from datetime import datetime
+
+from agents.models import Agent
+from agents.services.commands import supersede_open
+from instances.models import Instance
+from instances.services import usage
+
+Status = Instance.Status
+
+
+def primary_of(agent: Agent) -> Instance | None:
+    return Instance.objects.filter(agent=agent, status=Status.PRIMARY).first()
+
+
+def make_primary(*, agent: Agent, instance: Instance, at: datetime, hold_old: bool = False) -> Instance | None:
+    """Give the role to `instance`; the previous primary becomes a zombie and is returned.
+
+    `hold_old` keeps it from being terminated before an operator has looked (agent-api R8).
+    """
+    if instance.is_gone:
+        raise ValueError(f"{instance.instance_id} is {instance.status} and cannot become primary")
+    old = primary_of(agent)
+    if old and old.pk == instance.pk:
+        point_agent_at(agent=agent, instance=instance)
+        return None
+    if old:
+        old.termination_hold = hold_old
+        old.last_seen_at = agent.last_heartbeat_at
+        old.last_switch_at = at
+        make_zombie(instance=old, at=at)
+    instance.agent = agent
+    instance.status = Status.PRIMARY
+    instance.last_switch_at = at if old else instance.last_switch_at
+    _save(instance, at, "agent", "last_switch_at")
+    point_agent_at(agent=agent, instance=instance)
+    return old
+
+
+def point_agent_at(*, agent: Agent, instance: Instance) -> None:
+    """Copy the primary's facts to the agent's row, which is all that polls read."""
+    facts = ("instance_id", "instance_type", "region", "az", "ami_id")
+    for name in facts:
+        setattr(agent, name, getattr(instance, name))
+    agent.current_mode, agent.current_pool_id = instance.mode, instance.pool_id
+    agent.save(update_fields=[*facts, "current_mode", "current_pool_id"])
+
+
+def attach_standby(*, agent: Agent, instance: Instance, at: datetime) -> None:
+    instance.agent = agent
+    instance.status = Status.REPLICA
+    _save(instance, at, "agent")
+
+
+def make_zombie(*, instance: Instance, at: datetime) -> None:
+    """Stopped serving, still running: it waits for its termination. Also where a "terminated" one calls us again."""
+    instance.status = Status.ZOMBIE
+    instance.zombie_since = at
+    instance.terminated_at = None
+    instance.termination_confirmed = False
+    _save(
+        instance,
+        at,
+        "zombie_since",
+        "terminated_at",
+        "termination_confirmed",
+        "termination_hold",
+        "last_seen_at",
+        "last_switch_at",
+    )
+
+
+def mark_terminating(*, instance: Instance, at: datetime, deadline: datetime | None = None) -> None:
+    instance.status = Status.TERMINATING
+    instance.termination_requested_at = at
+    instance.notice_deadline = deadline or instance.notice_deadline
+    _save(instance, at, "termination_requested_at", "notice_deadline")
+
+
+def mark_terminated(*, instance: Instance, at: datetime, reason: str, confirmed: bool = True) -> None:
+    """Gone from EC2 at `at`, which may lie in the past. Repeating it changes nothing."""
+    if instance.status == Status.TERMINATED and (instance.termination_confirmed or not confirmed):
+        return
+    if instance.status != Status.TERMINATED:
+        instance.terminated_at, instance.termination_reason = at, reason[:255]
+    instance.status = Status.TERMINATED
+    instance.termination_confirmed = instance.termination_confirmed or confirmed
+    _save(instance, instance.terminated_at or at, "terminated_at", "termination_reason", "termination_confirmed")
+
+
+def retire_orders(*, agent: Agent, reason: str, except_pk: int | None = None) -> None:
+    """After a role change no open order of the old primary makes sense any more."""
+    supersede_open(agent=agent, reason=reason, except_pk=except_pk)
+
+
+def learn_mode(*, instance: Instance, mode: str, may_correct: bool = False) -> None:
+    """An EC2 lifecycle never changes: unknown may become known, and only a registration may correct it (1.7)."""
+    if mode not in ("spot", "ondemand") or mode == instance.mode or (instance.mode != "unknown" and not may_correct):
+        return
+    instance.mode = mode
+    instance.pool_id = pool_of(mode=mode, instance_type=instance.instance_type, az=instance.az)
+    instance.save(update_fields=["mode", "pool_id"])
+    usage.correct_mode(instance=instance)
+    if instance.agent and instance.is_primary:
+        point_agent_at(agent=instance.agent, instance=instance)
+
+
+def pool_of(*, mode: str, instance_type: str, az: str) -> str:
+    """Only a spot instance of known type and zone is in a pool."""
+    return f"{instance_type}.{az}" if mode == "spot" and instance_type and az else ""
+
+
+def _save(instance: Instance, at: datetime, *fields: str) -> None:
+    instance.save(update_fields=["status", *fields])
+    usage.track(instance=instance, at=at)
