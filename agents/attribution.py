@@ -85,5 +85,8 @@ def _read_cookie(request: HttpRequest, agent: Agent) -> str:
         client_id, agent_id, instance_id = signing.loads(request.COOKIES.get(COOKIE, ""), salt=_SALT)
     except (signing.BadSignature, ValueError):
         return ""
-    known_as = {agent.public_id, getattr(agent, "called_as", agent.public_id)}  # an agent merged into this one
+    known_as = {
+        agent.public_id,
+        getattr(agent, "called_as", agent.public_id),
+    }  # an agent merged into this one
     return instance_id if client_id == agent.client_id and agent_id in known_as else ""

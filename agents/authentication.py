@@ -27,10 +27,10 @@ class AgentAuthentication(BearerAuthentication):
 
 def find_agent(*, agent_id: str, token: str) -> Agent | None:
     """The living agent of an active client with this token; an id that was merged away finds the agent it became."""
-    agents = Agent.objects.select_related("client", "merged_into").with_replica_count()
+    agents = Agent.objects.select_related("client", "merged_into").with_counts()
     agent = agents.filter(public_id=agent_id, client__token_hash__in=crypto.token_hashes(token)).first()
     if agent and agent.merged_into:
-        agent = agents.get(pk=agent.merged_into_id)
+        agent = agents.get(pk=agent.merged_into.pk)
         agent.called_as = agent_id  # type: ignore[attr-defined]
     if agent is None or agent.is_deleted or not agent.client.is_active:
         return None

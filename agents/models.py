@@ -1,6 +1,6 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Self
+from typing import Any, Self
 
 from django.apps import apps
 from django.conf import settings
@@ -22,12 +22,18 @@ class AgentQuerySet(models.QuerySet["Agent"]):
     def living(self) -> Self:
         return self.exclude(status=Agent.Status.DELETED)
 
-    def with_replica_count(self) -> Self:
-        """Adds `replica_count`: standbys that are launching, syncing or ready, counted in the same statement."""
+    def with_counts(self) -> Self:
+        """Adds, in the same statement, `replica_count` (standbys launching, syncing or ready) and `open_commands`."""
         replica = apps.get_model("instances", "Replica")  # instances imports agents, so it is asked for by name
-        counted = replica.objects.active().filter(agent=OuterRef("pk")).order_by().values("agent")
-        number = Subquery(counted.annotate(number=models.Count("pk")).values("number"))
-        return self.annotate(replica_count=Coalesce(number, Value(0)))
+        return self.annotate(
+            replica_count=_count(replica.objects.active()), open_commands=_count(Command.objects.open())
+        )
+
+
+def _count(rows: models.QuerySet[Any]) -> Coalesce:
+    """How many of `rows` belong to the outer query's agent."""
+    counted = rows.filter(agent=OuterRef("pk")).order_by().values("agent").annotate(number=models.Count("pk"))
+    return Coalesce(Subquery(counted.values("number")), Value(0))
 
 
 class Agent(models.Model):
@@ -112,6 +118,9 @@ class Agent(models.Model):
     deleted_at = models.DateTimeField(null=True, blank=True)
 
     objects = AgentQuerySet.as_manager()
+
+    replica_count: int  # by with_counts()
+    open_commands: int
 
     class Meta:
         db_table = "agents"
@@ -247,7 +256,15 @@ class Command(models.Model):
             models.UniqueConstraint(fields=["open_switch_for"], name="command_one_open_switch"),
             models.CheckConstraint(
                 condition=Q(
-                    status__in=["pending", "delivered", "completed", "failed", "superseded", "expired", "cancelled"]
+                    status__in=[
+                        "pending",
+                        "delivered",
+                        "completed",
+                        "failed",
+                        "superseded",
+                        "expired",
+                        "cancelled",
+                    ]
                 ),
                 name="command_status",
             ),
@@ -299,5 +316,3 @@ class CleanupLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.agent_id} {self.reported_at:%Y-%m-%d %H:%M}"
-
-

@@ -22,7 +22,7 @@ _FLAGS = (
 
 
 def config_of(agent: Agent) -> dict[str, Any]:
-    """What the primary is told (agent-api 3.1, 3.3); needs `with_replica_count()`. Never null: null disables agents."""
+    """What the primary is told (agent-api 3.1, 3.3); needs `with_counts()`. Never null: null disables agents."""
     config: dict[str, Any] = {name: getattr(agent, name) for name in _FLAGS + _INTEGERS}
     config |= {name: float(getattr(agent, name)) for name in _FRACTIONS}
     return config | {

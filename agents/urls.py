@@ -9,7 +9,8 @@ urlpatterns = [
     path("api/agents/<str:agent_id>/pending-commands", CommandViewSet.as_view({"get": "pending_v4"})),
     path("api/agents/<str:agent_id>/commands/pending", CommandViewSet.as_view({"get": "pending_v5"})),
     path(
-        "api/agents/<str:agent_id>/commands/<str:command_id>/executed", CommandViewSet.as_view({"post": "executed"})
+        "api/agents/<str:agent_id>/commands/<str:command_id>/executed",
+        CommandViewSet.as_view({"post": "executed"}),
     ),
     path("api/agents/<str:agent_id>/mark-command-executed", CommandViewSet.as_view({"post": "mark_executed"})),
 ]

@@ -1,7 +1,6 @@
 from typing import Any
 
 from rest_framework import viewsets
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents import selectors
@@ -13,6 +12,7 @@ from agents.serializers import CleanupIn, OutcomeIn, command_for_v4, command_for
 from agents.services import cleanups, commands
 from agents.services.protocol import note_protocol
 from clients.permissions import IsClient
+from clients.principals import ApiRequest
 
 
 class AgentPlaneViewSet(viewsets.GenericViewSet[Agent]):
@@ -24,9 +24,10 @@ class AgentPlaneViewSet(viewsets.GenericViewSet[Agent]):
 
     @property
     def agent(self) -> Agent:
-        if self.request.auth is None:
+        agent: Agent | None = self.request.auth  # type: ignore[assignment]
+        if agent is None:
             raise AgentNotFound
-        return self.request.auth
+        return agent
 
     def caller(self, *, claimed: str = "") -> Caller:
         return identify(self.request, self.agent, claimed=claimed)
@@ -37,15 +38,15 @@ class AgentPlaneViewSet(viewsets.GenericViewSet[Agent]):
 
 
 class AgentViewSet(AgentPlaneViewSet):
-    def retrieve(self, request: Request, agent_id: str) -> Response:
+    def retrieve(self, request: ApiRequest, agent_id: str) -> Response:
         return Response(selectors.detail_of(self.agent))
 
-    def config(self, request: Request, agent_id: str) -> Response:
+    def config(self, request: ApiRequest, agent_id: str) -> Response:
         if not self.called_by_primary:
             return Response(selectors.disabled_config(self.agent))
         return Response(selectors.config_of(self.agent) | {"role": "primary"})
 
-    def cleanup_report(self, request: Request, agent_id: str) -> Response:
+    def cleanup_report(self, request: ApiRequest, agent_id: str) -> Response:
         body = CleanupIn().parse(request.data)
         entry = cleanups.record_cleanup(
             agent=self.agent, reported_at=body["timestamp"], snapshots=body["snapshots"], amis=body["amis"]
@@ -55,11 +56,11 @@ class AgentViewSet(AgentPlaneViewSet):
 
 
 class CommandViewSet(AgentPlaneViewSet):
-    def pending_v4(self, request: Request, agent_id: str) -> Response:
+    def pending_v4(self, request: ApiRequest, agent_id: str) -> Response:
         """v2 and v4: a bare array (agent-api 3.5)."""
         return Response([command_for_v4(c) for c in self._due(Command.V4_TYPES, polled="pending-commands")])
 
-    def pending_v5(self, request: Request, agent_id: str) -> Response:
+    def pending_v5(self, request: ApiRequest, agent_id: str) -> Response:
         """v5: an object, one order at a time, as it runs all of a reply without looking at results (agent-api 3.8)."""
         due = self._due(Command.V5_TYPES, polled="commands/pending", limit=1)
         return Response({"commands": [command_for_v5(c) for c in due]})
@@ -71,12 +72,12 @@ class CommandViewSet(AgentPlaneViewSet):
         note_protocol(agent=self.agent, polled=polled)
         return commands.poll(agent=self.agent, caller=caller.instance_id, types=types, limit=limit)
 
-    def executed(self, request: Request, agent_id: str, command_id: str) -> Response:
+    def executed(self, request: ApiRequest, agent_id: str, command_id: str) -> Response:
         body = OutcomeIn().parse(request.data)
         command = commands.record_outcome(agent=self.agent, command_id=command_id, **body)
         return Response({"success": True, "command_id": command.public_id, "status": command.status})
 
-    def mark_executed(self, request: Request, agent_id: str) -> Response:
+    def mark_executed(self, request: ApiRequest, agent_id: str) -> Response:
         command_id = _command_id(request.data)
         command = commands.record_execution(agent=self.agent, command_id=command_id)
         return Response({"success": True, "command_id": command.public_id, "status": command.status})

@@ -1,4 +1,4 @@
-from spotopt.common.errors import NotFound
+from spotopt.common.errors import Conflict, NotFound
 
 
 class InstanceNotFound(NotFound):
@@ -11,3 +11,13 @@ class PoolNotFound(NotFound):
 
     def __init__(self, pool_id: str) -> None:
         super().__init__(f"There is no pool {pool_id}")
+
+
+class NoSuitablePool(Conflict):
+    code = "NO_SUITABLE_POOL"
+
+
+class AgentUnavailable(Conflict):
+    """The agent is deleted, disabled or offline, so nobody would fetch the order."""
+
+    code = "AGENT_UNAVAILABLE"

@@ -1,3 +1,28 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from instances.views.agents import RegistrationViewSet, ReportViewSet
+from instances.views.clients import InstanceViewSet
+
+AGENT = "api/agents/<str:agent_id>"
+INSTANCE = "api/client/instances/<str:instance_id>"
+
+urlpatterns = [
+    path("api/agents/register", RegistrationViewSet.as_view({"post": "register"})),
+    path("api/agents/uninstall", RegistrationViewSet.as_view({"post": "uninstall"})),
+    path(f"{AGENT}/heartbeat", ReportViewSet.as_view({"post": "heartbeat"})),
+    path(f"{AGENT}/pricing-report", ReportViewSet.as_view({"post": "pricing_report"})),
+    path(f"{AGENT}/pricing", ReportViewSet.as_view({"post": "pricing_report"})),
+    path(f"{AGENT}/switch-report", ReportViewSet.as_view({"post": "switch_report"})),
+    path(f"{AGENT}/action-result", ReportViewSet.as_view({"post": "action_result"})),
+    path(f"{AGENT}/termination", ReportViewSet.as_view({"post": "termination"})),
+    path(f"{AGENT}/termination-report", ReportViewSet.as_view({"post": "termination_report"})),
+    path(f"{AGENT}/termination-notice", ReportViewSet.as_view({"post": "termination_report"})),
+    path(f"{AGENT}/shutdown", ReportViewSet.as_view({"post": "shutdown"})),
+    path(f"{AGENT}/instances-to-terminate", ReportViewSet.as_view({"get": "instances_to_terminate"})),
+    path(f"{AGENT}/instance-launched", ReportViewSet.as_view({"post": "instance_launched"})),
+    path(f"{AGENT}/instance-terminated", ReportViewSet.as_view({"post": "instance_terminated"})),
+    path("api/client/instances/launch", InstanceViewSet.as_view({"post": "launch"})),
+    path(f"{INSTANCE}/force-switch", InstanceViewSet.as_view({"post": "force_switch"})),
+    path(f"{INSTANCE}/terminate", InstanceViewSet.as_view({"post": "terminate"})),
+    path("api/client/<client:client_id>/instances", InstanceViewSet.as_view({"get": "list"})),
+]

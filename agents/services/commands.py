@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from agents.errors import CommandNotFound, SwitchPending
 from agents.models import Agent, Command
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 Status, Type, Purpose = Command.Status, Command.Type, Command.Purpose
 
 # A v5 agent that lost a reply may be given these again at any time; a launch may have run (agent-api 3.8).
+NOT_FETCHED = "The agent did not fetch it in time"
 REPEATABLE = (Type.TERMINATE_INSTANCE, Type.PROMOTE_REPLICA_TO_PRIMARY, Type.APPLY_CONFIG)
 
 
@@ -32,7 +34,12 @@ def lock_agent(pk: int) -> Agent:
 
 
 def enqueue(
-    *, agent: Agent, command_type: str, purpose: str = Purpose.OTHER, lifetime: timedelta | None = None, **fields: Any
+    *,
+    agent: Agent,
+    command_type: str,
+    purpose: str = Purpose.OTHER,
+    lifetime: timedelta | None = None,
+    **fields: Any,
 ) -> Command:
     """Queue an order. The caller holds the agent's lock. Raises SwitchPending when an open switch is in the way."""
     lifetime = lifetime or timedelta(seconds=settings.COMMAND_PENDING_TTL)
@@ -90,22 +97,31 @@ def find(*, agent: Agent, command_id: str) -> Command:
 
 
 def conclude(
-    *, command: Command, succeeded: bool, message: str = "", result: dict[str, Any] | None = None, timed_out: bool = False
+    *,
+    command: Command,
+    succeeded: bool,
+    message: str = "",
+    result: dict[str, Any] | None = None,
+    timed_out: bool = False,
 ) -> Command:
     """Record an outcome, under the agent's lock. Final states stay, but a late success corrects a failure by time-out."""
-    command.refresh_from_db()
-    if command.is_open or (command.timed_out and succeeded):
+    command.refresh_from_db(fields=["status", "timed_out", "message"])
+    just_ended = command.is_open or (command.timed_out and succeeded)
+    if just_ended:
         command.status = Status.COMPLETED if succeeded else Status.FAILED
         command.timed_out = timed_out
         command.result = result or {}
         command.executed_at = command.completed_at = clock.now()
         command.message = message
-        _settle_agent_status(command)
-        if not succeeded:
-            _tell_of_failure(command)
     elif message and not command.message:
         command.message = message
+    else:
+        return command
     command.save(update_fields=["status", "timed_out", "result", "executed_at", "completed_at", "message"])
+    if just_ended:
+        _settle_agent_status(command.agent)
+        if not succeeded:
+            _tell_of_failure(command)
     return command
 
 
@@ -129,12 +145,20 @@ def record_execution(*, agent: Agent, command_id: str) -> Command:
     return conclude(command=command, succeeded=False, message="The agent ended it without a switch report")
 
 
-def supersede_open(*, agent: Agent, reason: str, except_pk: int | None = None, purpose: str | None = None) -> int:
-    """Drop orders that a role change made pointless. The caller holds the agent's lock."""
-    commands = Command.objects.open().filter(agent=agent).exclude(pk=except_pk)
-    if purpose:
-        commands = commands.filter(purpose=purpose)
-    return commands.update(status=Status.SUPERSEDED, completed_at=clock.now(), message=reason)
+def supersede_open(*, agent: Agent, reason: str, except_pk: int | None = None) -> None:
+    """Close all orders that a role change made pointless. The caller holds the agent's lock."""
+    orders = Command.objects.open().filter(agent=agent)
+    if except_pk:
+        orders = orders.exclude(pk=except_pk)
+    withdraw(agent=agent, orders=orders, reason=reason)
+
+
+def withdraw(
+    *, agent: Agent, orders: QuerySet[Command], reason: str, status: Command.Status = Status.SUPERSEDED
+) -> None:
+    """Close open orders without a result. The caller holds the agent's lock."""
+    if orders.filter(status__in=Command.OPEN).update(status=status, completed_at=clock.now(), message=reason):
+        _settle_agent_status(agent)
 
 
 def expire_overdue(*, now: datetime | None = None, batch: int = 500) -> int:
@@ -152,16 +176,15 @@ def _expire(*, command_pk: int, agent_pk: int, now: datetime) -> bool:
     if command is None:
         return False  # a result or another sweeper came first
     if command.status == Status.PENDING:
-        command.status, command.completed_at = Status.EXPIRED, now
-        command.message = "The agent did not fetch it in time"
-        command.save(update_fields=["status", "completed_at", "message"])
+        orders = Command.objects.filter(pk=command.pk)
+        withdraw(agent=command.agent, orders=orders, reason=NOT_FETCHED, status=Status.EXPIRED)
         log.info("command %s expired", command.public_id)
     else:
         conclude(command=command, succeeded=False, message="No result in time", timed_out=True)
     return True
 
 
-def _queue(agent_pk: int, types: Collection[str]) -> Any:
+def _queue(agent_pk: int, types: Collection[str]) -> QuerySet[Command]:
     queue = Command.objects.open().filter(agent_id=agent_pk, command_type__in=types)
     return queue.order_by("-priority", "id")
 
@@ -169,12 +192,12 @@ def _queue(agent_pk: int, types: Collection[str]) -> Any:
 def _is_outdated(command: Command, agent: Agent, now: datetime) -> bool:
     """Orders for an instance that is no longer the primary, and those fetched too late, are closed here."""
     if command.status == Status.PENDING and command.expires_at < now:
-        status, reason = Status.EXPIRED, "The agent did not fetch it in time"
+        status, reason = Status.EXPIRED, NOT_FETCHED
     elif command.instance_id and command.instance_id != agent.instance_id:
         status, reason = Status.SUPERSEDED, "Its instance is no longer the primary"
     else:
         return False
-    Command.objects.open().filter(pk=command.pk).update(status=status, completed_at=now, message=reason)
+    withdraw(agent=agent, orders=Command.objects.filter(pk=command.pk), reason=reason, status=status)
     return True
 
 
@@ -202,11 +225,13 @@ def _time_to_execute(command: Command) -> timedelta:
     return timedelta(seconds=limits.get(Type(command.command_type), 60))
 
 
-def _settle_agent_status(command: Command) -> None:
-    """`switching` ends with the command, not with the old host's next heartbeat (agent-api 2.1)."""
-    if command.purpose == Purpose.SWITCH:
-        switching = Agent.objects.filter(pk=command.agent_id, status=Agent.Status.SWITCHING)
-        switching.update(status=Agent.Status.ONLINE)
+def _settle_agent_status(agent: Agent) -> None:
+    """`switching` ends with the last open switch, not with the old host's next heartbeat (agent-api 2.1)."""
+    if Command.objects.open().filter(agent=agent, purpose=Purpose.SWITCH).exists():
+        return
+    switching = Agent.objects.filter(pk=agent.pk, status=Agent.Status.SWITCHING)
+    if switching.update(status=Agent.Status.ONLINE):
+        agent.status = Agent.Status.ONLINE
 
 
 def _tell_of_failure(command: Command) -> None:

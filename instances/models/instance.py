@@ -1,3 +1,4 @@
+from datetime import datetime
 from typing import Self
 
 from django.db import models
@@ -122,6 +123,19 @@ class Instance(models.Model):
     def is_gone(self) -> bool:
         return self.status in self.GONE
 
+    @property
+    def launch_seconds(self) -> int | None:
+        """From the order to the confirmation; None where it was not ordered here."""
+        return _seconds_between(self.launch_requested_at, self.launch_confirmed_at)
+
+    @property
+    def termination_seconds(self) -> int | None:
+        return _seconds_between(self.termination_requested_at, self.terminated_at)
+
+
+def _seconds_between(start: datetime | None, end: datetime | None) -> int | None:
+    return int((end - start).total_seconds()) if start and end else None
+
 
 class InstanceAlias(models.Model):
     """A temporary id that a v5 launch was announced under; keeps answering on every route (agent-api 9.6)."""
@@ -166,7 +180,8 @@ class UsageInterval(models.Model):
             models.UniqueConstraint(fields=["open_for"], name="usage_one_open_per_instance"),
             models.UniqueConstraint(fields=["instance", "started_at"], name="usage_start_once"),
             models.CheckConstraint(
-                condition=Q(ended_at__isnull=True) | Q(ended_at__gt=F("started_at")), name="usage_ends_after_start"
+                condition=Q(ended_at__isnull=True) | Q(ended_at__gt=F("started_at")),
+                name="usage_ends_after_start",
             ),
         ]
 

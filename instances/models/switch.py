@@ -69,7 +69,8 @@ class Switch(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["agent", "old_instance_id", "new_instance_id"], name="switch_once"),
             models.CheckConstraint(
-                condition=Q(trigger__in=["manual", "automatic", "emergency", "unknown"]), name="switch_trigger"
+                condition=Q(trigger__in=["manual", "automatic", "emergency", "unknown"]),
+                name="switch_trigger",
             ),
         ]
 

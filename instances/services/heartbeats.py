@@ -16,11 +16,18 @@ Status = Agent.Status
 GOODBYE_GRACE = timedelta(seconds=60)
 
 # What agents and documents say → what it means (agent-api 2.1); anything else counts as online.
-SAID = {"offline": Status.OFFLINE, "stopped": Status.OFFLINE, "terminated": Status.OFFLINE, "disabled": Status.DISABLED}
+SAID = {
+    "offline": Status.OFFLINE,
+    "stopped": Status.OFFLINE,
+    "terminated": Status.OFFLINE,
+    "disabled": Status.DISABLED,
+}
 
 
-def record_heartbeat(*, agent: Agent, caller: Caller, status: str, az: str = "", instance_type: str = "") -> str:
-    """Note the sign of life and return the agent's status. One UPDATE unless the status changes."""
+def record_heartbeat(
+    *, agent: Agent, caller: Caller, status: str, az: str = "", instance_type: str = "", mode: str = "unknown"
+) -> str:
+    """Note the sign of life and return the agent's status. One UPDATE unless something changes."""
     if not caller.is_primary_of(agent):
         touch_instance(client_id=agent.client_id, instance_id=caller.instance_id)
         return agent.status
@@ -29,7 +36,10 @@ def record_heartbeat(*, agent: Agent, caller: Caller, status: str, az: str = "",
         return say_goodbye(agent=agent, caller=caller)
     if agent.status == Status.SWITCHING:
         said = Status.SWITCHING  # ends with the command (agent-api 2.1)
-    changes = {"last_heartbeat_at": clock.now()} | _changed(agent, az=az, instance_type=instance_type)
+    told = {"az": az, "instance_type": instance_type, "mode": mode}
+    if _is_news(agent, **told):
+        _learn_facts(agent_pk=agent.pk, **told)
+    changes = {"last_heartbeat_at": clock.now()}
     if said == agent.status:
         # Compare-and-set on what was read, so that a heartbeat revives no agent that was just deleted or moved.
         as_read = Agent.objects.filter(pk=agent.pk, status=agent.status, instance_id=agent.instance_id)
@@ -70,6 +80,21 @@ def _revive_as_zombie(*, client_id: int, instance_id: str) -> None:
         roles.make_zombie(instance=instance, at=clock.now())
 
 
+def _is_news(agent: Agent, *, az: str, instance_type: str, mode: str) -> bool:
+    """Something the primary learnt about itself only now; nulls are no news."""
+    return bool(
+        (az and not agent.az)
+        or (instance_type and not agent.instance_type)
+        or (mode != "unknown" and agent.current_mode == "unknown")
+    )
+
+
+@retried_transaction
+def _learn_facts(*, agent_pk: int, az: str, instance_type: str, mode: str) -> None:
+    if primary := roles.primary_of(lock_agent(agent_pk)):
+        roles.learn_facts(instance=primary, az=az, instance_type=instance_type, mode=mode)
+
+
 @retried_transaction
 def _change_status(*, agent: Agent, caller: Caller, status: str, changes: dict[str, Any]) -> str:
     agent = lock_agent(agent.pk)
@@ -81,12 +106,6 @@ def _change_status(*, agent: Agent, caller: Caller, status: str, changes: dict[s
         announce(agent=agent, old_status=agent.status, new_status=status)
     Agent.objects.filter(pk=agent.pk).update(status=status, **changes)
     return status
-
-
-def _changed(agent: Agent, *, az: str, instance_type: str) -> dict[str, Any]:
-    """Facts the primary learnt about itself only now; nulls are no news."""
-    told = {"az": az, "instance_type": instance_type}
-    return {name: value for name, value in told.items() if value and not getattr(agent, name)}
 
 
 def _others_heard(agent: Agent) -> bool:

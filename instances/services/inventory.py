@@ -73,14 +73,13 @@ def _should_be_listed(instance: Instance) -> bool:
 
 
 def _update(agent: Agent, instance: Instance, entry: dict[str, Any]) -> None:
-    for name in ("az", "instance_type"):
-        setattr(instance, name, getattr(instance, name) or entry[name])
     for name in ("private_ip", "public_ip"):
         setattr(instance, name, entry[name] or getattr(instance, name))
     instance.missing_snapshots = 0
-    instance.save(update_fields=["az", "instance_type", "private_ip", "public_ip", "missing_snapshots"])
+    instance.save(update_fields=["private_ip", "public_ip", "missing_snapshots"])
     instance.agent = agent
-    roles.learn_mode(instance=instance, mode="spot" if entry["pool"] else "ondemand")
+    mode = "spot" if entry["pool"] else "ondemand"
+    roles.learn_facts(instance=instance, mode=mode, instance_type=entry["instance_type"], az=entry["az"])
     if instance.status == Status.LAUNCHING and entry["state"] == "running":
         launches.confirm_by_evidence(agent=agent, instance=instance, at=clock.now())
 

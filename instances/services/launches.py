@@ -104,6 +104,9 @@ def bind(*, agent: Agent, placeholder: Instance, instance_id: str, at: datetime)
     """The temporary row takes the real id, or is folded into the row of an agent that registered first (9.6)."""
     if placeholder.instance_id == instance_id:
         return placeholder
+    if placeholder.status == Status.TERMINATED:  # given up for want of an answer, and here it is after all
+        placeholder.status, placeholder.terminated_at, placeholder.termination_reason = Status.LAUNCHING, None, ""
+        placeholder.save(update_fields=["status", "terminated_at", "termination_reason"])
     real = Instance.objects.filter(client_id=agent.client_id, instance_id=instance_id).select_related("agent").first()
     if real is None:
         alias, placeholder.instance_id = placeholder.instance_id, instance_id
@@ -115,7 +118,7 @@ def bind(*, agent: Agent, placeholder: Instance, instance_id: str, at: datetime)
     for name in ("role_hint", "command_id", "launch_requested_at"):
         setattr(real, name, getattr(placeholder, name))
     real.save(update_fields=["role_hint", "command_id", "launch_requested_at"])
-    roles.learn_mode(instance=real, mode=placeholder.mode)
+    roles.learn_facts(instance=real, mode=placeholder.mode, instance_type=placeholder.instance_type, az=placeholder.az)
     alias = placeholder.instance_id
     placeholder.delete()
     _remember(real, alias)

@@ -85,7 +85,7 @@ def register(*, client: Client, body: Registration) -> Registered:
     )
     if is_new:
         _welcome(agent, body)
-    return Registered(Agent.objects.with_replica_count().select_related("client").get(pk=agent.pk), instance, role)
+    return Registered(Agent.objects.with_counts().select_related("client").get(pk=agent.pk), instance, role)
 
 
 def _find_or_create_agent(client: Client, body: Registration, now: datetime) -> tuple[Agent, bool]:
@@ -222,16 +222,12 @@ def _settle(agent: Agent, instance: Instance, body: Registration, now: datetime)
 
 
 def _refresh_instance(instance: Instance, body: Registration, now: datetime) -> None:
-    told = {
-        name: value
-        for name in ("instance_type", "region", "az", "ami_id", "private_ip", "public_ip")
-        if (value := getattr(body, name))
-    }
+    told = {name: value for name in ("region", "ami_id", "private_ip", "public_ip") if (value := getattr(body, name))}
     for name, value in told.items():
         setattr(instance, name, value)
     instance.last_seen_at = now
     instance.save(update_fields=[*told, "last_seen_at"])
-    roles.learn_mode(instance=instance, mode=body.mode, may_correct=True)
+    roles.learn_facts(instance=instance, mode=body.mode, instance_type=body.instance_type, az=body.az, may_correct=True)
 
 
 def _refresh_agent(agent: Agent, body: Registration, now: datetime) -> None:

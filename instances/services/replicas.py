@@ -27,7 +27,10 @@ def bind_registered(*, agent: Agent, instance: Instance, at: datetime) -> None:
 
 def _fitting(agent: Agent, instance: Instance) -> Replica | None:
     wanted = Replica.objects.active().unbound().filter(agent=agent).order_by("id")
-    return next((r for r in wanted if _fits(r.az, instance.az) and _fits(r.instance_type, instance.instance_type)), None)
+    return next(
+        (r for r in wanted if _fits(r.az, instance.az) and _fits(r.instance_type, instance.instance_type)),
+        None,
+    )
 
 
 def _fits(wanted: str, found: str) -> bool:

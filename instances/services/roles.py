@@ -39,6 +39,9 @@ def make_primary(*, agent: Agent, instance: Instance, at: datetime, hold_old: bo
     instance.last_switch_at = at if old else instance.last_switch_at
     _save(instance, at, "agent", "last_switch_at")
     point_agent_at(agent=agent, instance=instance)
+    if agent.notice_status != Agent.Notice.NONE:  # it was about the old host
+        agent.notice_status, agent.notice_received_at, agent.notice_deadline = Agent.Notice.NONE, None, None
+        agent.save(update_fields=["notice_status", "notice_received_at", "notice_deadline"])
     return old
 
 
@@ -98,13 +101,22 @@ def retire_orders(*, agent: Agent, reason: str, except_pk: int | None = None) ->
     supersede_open(agent=agent, reason=reason, except_pk=except_pk)
 
 
-def learn_mode(*, instance: Instance, mode: str, may_correct: bool = False) -> None:
-    """An EC2 lifecycle never changes: unknown may become known, and only a registration may correct it (1.7)."""
-    if mode not in ("spot", "ondemand") or mode == instance.mode or (instance.mode != "unknown" and not may_correct):
+def learn_facts(
+    *, instance: Instance, mode: str = "unknown", instance_type: str = "", az: str = "", may_correct: bool = False
+) -> None:
+    """Unknown facts become known; only a registration may correct known ones, as EC2 never changes them (1.7)."""
+    told = {"mode": "" if mode == "unknown" else mode, "instance_type": instance_type, "az": az}
+    news = {
+        name: value
+        for name, value in told.items()
+        if value and value != getattr(instance, name) and (may_correct or getattr(instance, name) in ("", "unknown"))
+    }
+    if not news:
         return
-    instance.mode = mode
-    instance.pool_id = pool_of(mode=mode, instance_type=instance.instance_type, az=instance.az)
-    instance.save(update_fields=["mode", "pool_id"])
+    for name, value in news.items():
+        setattr(instance, name, value)
+    instance.pool_id = pool_of(mode=instance.mode, instance_type=instance.instance_type, az=instance.az)
+    instance.save(update_fields=[*news, "pool_id"])
     usage.correct_mode(instance=instance)
     if instance.agent and instance.is_primary:
         point_agent_at(agent=instance.agent, instance=instance)

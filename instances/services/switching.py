@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from agents.models import Agent, Command
 from agents.services.commands import conclude, lock_agent
@@ -73,8 +73,9 @@ def record_report(*, agent: Agent, report: SwitchReport) -> Recorded:
     old = _instance(agent, report.old, now)
     new = _instance(agent, report.new, now)
     _adopt_stranger(agent, new, now)
-    is_anomalous = not known and (_is_anomalous(agent, report) or new.agent_id != agent.pk)
-    if is_anomalous:
+    moved = report.success and not _is_anomalous(agent, report) and new.agent_id == agent.pk
+    is_anomalous = known.is_anomalous if known else not moved
+    if is_anomalous and known is None:
         _reject_successor(agent, new, now)
     elif known is None:
         _move(agent, new, now)  # a repeat moves nothing: the workload may have moved on since
@@ -84,6 +85,8 @@ def record_report(*, agent: Agent, report: SwitchReport) -> Recorded:
     _describe(switch, report, command)
     if command and not is_anomalous:
         conclude(command=command, succeeded=True, message="The agent reported the switch")
+    elif command and not report.success:
+        conclude(command=command, succeeded=False, message=report.error_message or "The agent reported a failure")
     if known is None:
         _announce(switch, agent)
     new.refresh_from_db()
@@ -103,7 +106,11 @@ def expecting_unconfigured_successor(*, client: Client, body: "Registration", at
     if not body.is_unconfigured or body.protocol == Agent.Protocol.V5 or not body.ami_id:
         return None
     stranger = Instance(
-        instance_id=body.instance_id, mode=body.mode, instance_type=body.instance_type, az=body.az, ami_id=body.ami_id
+        instance_id=body.instance_id,
+        mode=body.mode,
+        instance_type=body.instance_type,
+        az=body.az,
+        ami_id=body.ami_id,
     )
     commands = _awaiting(at).filter(client=client, command_type=Command.Type.SWITCH, agent__ami_id=body.ami_id)
     unconfigured = [
@@ -120,7 +127,9 @@ def conclude_by_registration(*, agent: Agent, instance: Instance, command: Comma
     if old is None:
         return
     report = SwitchReport(
-        old=_side(old), new=_side(instance), timing={"initiated_at": command.delivered_at, "instance_ready_at": at}
+        old=_side(old),
+        new=_side(instance),
+        timing={"initiated_at": command.delivered_at, "instance_ready_at": at},
     )
     switch = Switch(client_id=agent.client_id, agent=agent, created_at=at, source=Switch.Source.INFERRED)
     _describe(switch, report, command)
@@ -130,7 +139,7 @@ def conclude_by_registration(*, agent: Agent, instance: Instance, command: Comma
     _announce(switch, agent)
 
 
-def _awaiting(at: datetime) -> Any:
+def _awaiting(at: datetime) -> QuerySet[Command]:
     """Delivered switches without a record: open, completed by `executed` alone, or timed out with a late successor."""
     fetched = Q(status__in=[Command.Status.DELIVERED, Command.Status.COMPLETED]) | Q(
         status=Command.Status.FAILED, timed_out=True
@@ -167,7 +176,13 @@ def _command_behind(agent: Agent, report: SwitchReport, now: datetime) -> Comman
 def _instance(agent: Agent, side: Side, now: datetime) -> Instance:
     """The row of one end of the move, created where it was unknown."""
     mode, pool_id = side.mode, roles.pool_of(mode=side.mode, instance_type=side.instance_type, az=side.az)
-    facts = {"instance_type": side.instance_type, "az": side.az, "ami_id": side.ami_id, "mode": mode, "pool_id": pool_id}
+    facts = {
+        "instance_type": side.instance_type,
+        "az": side.az,
+        "ami_id": side.ami_id,
+        "mode": mode,
+        "pool_id": pool_id,
+    }
     instance, is_new = Instance.objects.get_or_create(
         client_id=agent.client_id,
         instance_id=side.instance_id,
@@ -182,7 +197,7 @@ def _instance(agent: Agent, side: Side, now: datetime) -> Instance:
         },
     )
     if not is_new:
-        roles.learn_mode(instance=instance, mode=mode)
+        roles.learn_facts(instance=instance, mode=mode, instance_type=side.instance_type, az=side.az)
     return instance
 
 
@@ -195,7 +210,10 @@ def _adopt_stranger(agent: Agent, new: Instance, now: datetime) -> None:
 
 def _is_anomalous(agent: Agent, report: SwitchReport) -> bool:
     """Neither end is the primary: an instance that had lost the role executed something."""
-    return bool(agent.instance_id) and agent.instance_id not in (report.old.instance_id, report.new.instance_id)
+    return bool(agent.instance_id) and agent.instance_id not in (
+        report.old.instance_id,
+        report.new.instance_id,
+    )
 
 
 def _reject_successor(agent: Agent, new: Instance, now: datetime) -> None:
@@ -246,7 +264,11 @@ def _describe(switch: Switch, report: SwitchReport, command: Command | None) -> 
             _set(switch, f"{end}_{name}", getattr(side, name))
         if side.mode != "unknown":
             setattr(switch, f"{end}_mode", side.mode)
-        _set(switch, f"{end}_pool_id", roles.pool_of(mode=side.mode, instance_type=side.instance_type, az=side.az))
+        _set(
+            switch,
+            f"{end}_pool_id",
+            roles.pool_of(mode=side.mode, instance_type=side.instance_type, az=side.az),
+        )
     for name, value in report.timing.items():
         _set(switch, name, value)
     _set(switch, "command", command)
@@ -294,13 +316,13 @@ def _price(switch: Switch, report: SwitchReport) -> None:
         not_before=switch.created_at - SAMPLE_MAX_AGE,
     )
     _set(switch, "ondemand_price", report.ondemand_price)
-    _set(switch, "old_spot_price", report.old_spot_price)
-    _set(switch, "new_spot_price", report.new_spot_price)
     switch.ondemand_price = switch.ondemand_price or samples.ondemand
     if switch.old_mode == "spot":
-        switch.old_spot_price = switch.old_spot_price or samples.spot.get(switch.old_pool_id)
+        known = report.old_spot_price or switch.old_spot_price
+        switch.old_spot_price = known or samples.spot.get(switch.old_pool_id)
     if switch.new_mode == "spot":
-        switch.new_spot_price = switch.new_spot_price or samples.spot.get(switch.new_pool_id)
+        known = report.new_spot_price or switch.new_spot_price
+        switch.new_spot_price = known or samples.spot.get(switch.new_pool_id)
     if switch.is_anomalous:
         return
     before = _hourly(switch.old_mode, switch.old_spot_price, switch.ondemand_price)

@@ -16,7 +16,7 @@ from agents.models import Agent, Command
 from agents.services.commands import enqueue, lock_agent
 from instances.errors import InstanceNotFound
 from instances.models import Instance, Replica
-from instances.services import roles
+from instances.services import interruptions, roles
 from notifications.services import emit, notify
 from spotopt.common import clock
 from spotopt.common.db import retried_transaction
@@ -100,7 +100,13 @@ def _due_replicas(agent: Agent, now: datetime) -> list[Due]:
         termination_attempts__lt=MAX_ATTEMPTS,
     ).exclude(instance_id="")
     return [
-        Due(r.instance_id, r.instance_type, r.az, "replica_terminated", int((now - r.terminated_at).total_seconds()))
+        Due(
+            r.instance_id,
+            r.instance_type,
+            r.az,
+            "replica_terminated",
+            int((now - r.terminated_at).total_seconds()),
+        )
         for r in closed
         if r.terminated_at
     ]
@@ -153,7 +159,8 @@ def note_failed_attempt(*, agent: Agent, instance: Instance, error: str) -> None
     instance.save(update_fields=["termination_attempted_at", "termination_attempts"])
     replicas = Replica.objects.filter(agent=agent, instance_id=instance.instance_id)
     replicas.update(
-        termination_attempted_at=instance.termination_attempted_at, termination_attempts=F("termination_attempts") + 1
+        termination_attempted_at=instance.termination_attempted_at,
+        termination_attempts=F("termination_attempts") + 1,
     )
     gave_up = instance.termination_attempts >= MAX_ATTEMPTS
     text = f"Termination of {instance.instance_id} failed: {error or 'no reason given'}"
@@ -251,6 +258,7 @@ def _close_reclaimed(agent: Agent, instance: Instance, now: datetime) -> bool:
         instance.save(update_fields=["notice_deadline"])
         return False
     roles.mark_terminated(instance=instance, at=deadline, reason="reclaimed by AWS")
+    interruptions.close_episodes(agent=agent, instance_id=instance.instance_id, at=now)
     return True
 
 

@@ -1,0 +1,259 @@
+"""What agents call about their instances: registration, heartbeat, reports (agent-api section 3)."""
+
+import logging
+from typing import Any
+
+from django.db import transaction
+from rest_framework import viewsets
+from rest_framework.response import Response
+
+from agents.attribution import Caller, peer_address, set_cookie
+from agents.authentication import AgentAuthentication
+from agents.errors import AgentNotFound
+from agents.models import Agent
+from agents.selectors import config_of, disabled_config
+from agents.views import AgentPlaneViewSet
+from clients.authentication import ClientTokenAuthentication
+from clients.permissions import IsClient
+from clients.principals import ApiRequest
+from instances.serializers.reports import (
+    HeartbeatIn,
+    InstanceNamedIn,
+    LaunchedIn,
+    RegisterIn,
+    ResultIn,
+    SwitchIn,
+    TerminationReportIn,
+)
+from instances.services import (
+    departures,
+    heartbeats,
+    interruptions,
+    launches,
+    pricing,
+    registration,
+    results,
+    switching,
+    terminations,
+)
+from instances.services.pricing import parse_pricing_report
+from notifications.services import emit
+from spotopt.common import clock, wire
+from spotopt.common.errors import Invalid
+
+log = logging.getLogger(__name__)
+
+
+class RegistrationViewSet(viewsets.ViewSet):
+    """The two calls without an agent id in the path."""
+
+    authentication_classes = [ClientTokenAuthentication]
+    permission_classes = [IsClient]
+    throttle_classes: list[Any] = []
+    accepts_body_token = True  # v2 and v4 repeat the token there (agent-api 1.3)
+
+    def register(self, request: ApiRequest) -> Response:
+        client = request.user.client
+        try:
+            body = RegisterIn().parse_registration(request.data)
+        except Invalid:
+            emit(
+                event_type="validation_error",
+                severity="warning",
+                client=client,
+                message="A registration without an instance id was refused",
+            )
+            raise
+        registered = registration.register(client=client, body=body)
+        agent, is_primary = registered.agent, registered.role == "primary"
+        response = Response(
+            {
+                "agent_id": agent.public_id,
+                "config": config_of(agent) if is_primary else disabled_config(agent),
+                "client_id": client.public_id,
+                "instance_id": registered.instance.instance_id,
+                "role": registered.role,
+                "message": f"Registered as {registered.role}",
+                "server_time": clock.isoformat(clock.now()),
+            }
+        )
+        set_cookie(response, request, agent=agent, instance_id=registered.instance.instance_id)
+        return response
+
+    def uninstall(self, request: ApiRequest) -> Response:
+        body = InstanceNamedIn().parse(request.data)
+        client = request.user.client
+        agent = departures.record_uninstall(client=client, **body) if body["instance_id"] else None
+        message = "The agent was removed" if agent else "No agent runs on this instance"
+        return Response({"success": True, "agent_id": agent.public_id if agent else None, "message": message})
+
+
+class ReportViewSet(AgentPlaneViewSet):
+    authentication_classes = [AgentAuthentication]
+
+    def heartbeat(self, request: ApiRequest, agent_id: str) -> Response:
+        """200 for every living agent, whatever it sends: a refusal wedges v5 for good (agent-api 3.2, section 7)."""
+        body = HeartbeatIn().parse(request.data)
+        agent = self.agent
+        caller = self.caller(claimed=body["instance_id"])
+        if body["reconnect"]:
+            caller = self._reconnected(agent, caller)
+        status = heartbeats.record_heartbeat(
+            agent=agent,
+            caller=caller,
+            status=body["status"].lower(),
+            az=body["az"],
+            instance_type=body["instance_type"],
+            mode=body["mode"],
+        )
+        if body["inventory"]:
+            self._apply_inventory(agent, caller, body["inventory"])
+        is_primary = caller.is_primary_of(agent)
+        response = Response(
+            {
+                "success": True,
+                "agent_id": agent.public_id,
+                "status": status,
+                "role": "primary" if is_primary else "standby",
+                "config": config_of(agent) if is_primary else disabled_config(agent),
+                "config_version": agent.config_version,
+                "commands_pending": agent.open_commands if is_primary else 0,
+                "server_time": clock.isoformat(clock.now()),
+            }
+        )
+        if caller.source in ("body", "address"):
+            set_cookie(response, request, agent=agent, instance_id=caller.instance_id)
+        return response
+
+    def _reconnected(self, agent: Agent, caller: Caller) -> Caller:
+        """A v5 agent with an id from its disk names no instance: it is the primary, or has to register."""
+        if not heartbeats.may_reconnect(agent=agent, peer=peer_address(self.request)):
+            raise AgentNotFound
+        return Caller(agent.instance_id, "address") if caller.source in ("sole", "unknown") else caller
+
+    def _apply_inventory(self, agent: Agent, caller: Caller, snapshot: dict[str, Any]) -> None:
+        """After the heartbeat itself is safe; its own failure must not silence the agent."""
+        try:
+            with transaction.atomic():
+                heartbeats.record_inventory(agent=agent, caller=caller, snapshot=snapshot)
+        except Exception:
+            log.exception("the inventory of agent %s was not applied", agent.public_id)
+
+    def pricing_report(self, request: ApiRequest, agent_id: str) -> Response:
+        report = parse_pricing_report(request.data)
+        caller = self.caller(claimed=report.instance_id)
+        recorded = pricing.record_report(agent=self.agent, caller_instance_id=caller.instance_id, report=report)
+        return Response(
+            {"success": True, "report_id": recorded.report_id, "records_inserted": recorded.records_inserted}
+        )
+
+    def switch_report(self, request: ApiRequest, agent_id: str) -> Response:
+        recorded = switching.record_report(agent=self.agent, report=SwitchIn().parse_report(request.data))
+        impact = recorded.switch.savings_impact
+        return Response(
+            {
+                "success": True,
+                "switch_id": recorded.switch.public_id,
+                "savings_impact": None if impact is None else float(impact),
+                "old_instance_status": recorded.old_status,
+                "new_instance_status": recorded.new_status,
+                "duplicate": recorded.is_duplicate,
+            }
+        )
+
+    def action_result(self, request: ApiRequest, agent_id: str) -> Response:
+        result = ResultIn().parse_result(request.data)
+        status = results.record_result(agent=self.agent, result=result)
+        if status == "unknown":
+            log.warning("action-result for unknown request %s", result.request_id)
+        return Response({"success": True, "request_id": result.request_id, "status": status})
+
+    def termination_report(self, request: ApiRequest, agent_id: str) -> Response:
+        body = TerminationReportIn().parse(request.data)
+        instance_id = body["instance_id"]
+        if not instance_id:
+            raise Invalid("Validation failed", details={"instance_id": ["This field is required."]})
+        if body["kind"] == "notice":
+            deadline = wire.clamp_time(body["termination_time"], received_at=clock.now())
+            episode = interruptions.record_termination_notice(
+                agent=self.agent, instance_id=instance_id, deadline=deadline if body["termination_time"] else None
+            )
+            status, message = episode.status, "Termination notice recorded"
+        else:
+            terminated_at = body["terminated_at"]
+            status = terminations.record_outcome(
+                agent=self.agent,
+                instance_id=instance_id,
+                succeeded=body["success"] is not False,
+                error=body["error"],
+                terminated_at=wire.clamp_time(terminated_at, received_at=clock.now()) if terminated_at else None,
+            )
+            message = "Termination recorded"
+        return Response({"success": True, "message": message, "instance_id": instance_id, "status": status})
+
+    def termination(self, request: ApiRequest, agent_id: str) -> Response:
+        body = InstanceNamedIn().parse(request.data)
+        caller = self.caller(claimed=body["instance_id"])
+        departures.record_termination(agent=self.agent, caller=caller, reason=body["reason"] or "no reason given")
+        return Response({"success": True, "message": "Termination recorded"})
+
+    def shutdown(self, request: ApiRequest, agent_id: str) -> Response:
+        body = InstanceNamedIn().parse(request.data)
+        departures.record_shutdown(agent=self.agent, caller=self.caller(claimed=body["instance_id"]))
+        return Response({"success": True, "message": "Shutdown recorded"})
+
+    def instances_to_terminate(self, request: ApiRequest, agent_id: str) -> Response:
+        due = terminations.due_for(agent=self.agent, caller=self.caller())
+        return Response(
+            {
+                "instances": [
+                    {
+                        "instance_id": item.instance_id,
+                        "instance_type": item.instance_type,
+                        "az": item.az,
+                        "reason": item.reason,
+                        "seconds_waiting": item.seconds_waiting,
+                        "seconds_since_marked": item.seconds_waiting,
+                    }
+                    for item in due
+                ],
+                "auto_terminate_enabled": self.agent.auto_terminate_enabled,
+                "terminate_wait_seconds": self.agent.terminate_wait_seconds,
+            }
+        )
+
+    def instance_launched(self, request: ApiRequest, agent_id: str) -> Response:
+        body = LaunchedIn().parse(request.data)
+        missing = [name for name in ("temp_instance_id", "instance_id") if not body[name]]
+        if missing:
+            raise Invalid("Validation failed", details={name: ["This field is required."] for name in missing})
+        instance = launches.record_launched(
+            agent=self.agent,
+            temporary_id=body["temp_instance_id"],
+            instance_id=body["instance_id"],
+            request_id=body["request_id"],
+        )
+        return Response(
+            {
+                "success": True,
+                "message": "Launch recorded",
+                "instance_id": instance.instance_id,
+                "status": instance.status,
+                "launch_duration_seconds": instance.launch_seconds,
+            }
+        )
+
+    def instance_terminated(self, request: ApiRequest, agent_id: str) -> Response:
+        body = InstanceNamedIn().parse(request.data)
+        if not body["instance_id"]:
+            raise Invalid("Validation failed", details={"instance_id": ["This field is required."]})
+        instance = terminations.record_terminated(agent=self.agent, instance_id=body["instance_id"])
+        return Response(
+            {
+                "success": True,
+                "message": "Termination recorded",
+                "instance_id": instance.instance_id,
+                "status": instance.status,
+                "termination_duration_seconds": instance.termination_seconds,
+            }
+        )
