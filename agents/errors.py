@@ -2,7 +2,7 @@ from spotopt.common.errors import Conflict, Invalid, NotFound
 
 
 class AgentNotFound(NotFound):
-    """Only for unknown, foreign and deleted agents: on this answer one agent build uninstalls itself (agent-api 3.4)."""
+    """Unknown, foreign and deleted agents only: on this answer one build uninstalls itself (agent-api 3.4)."""
 
     code = "AGENT_NOT_FOUND"
 

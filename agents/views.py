@@ -22,12 +22,14 @@ class AgentPlaneViewSet(viewsets.GenericViewSet[Agent]):
     permission_classes = [IsClient]
     throttle_classes = []  # a 429 on a heartbeat silences a v5 agent for good (agent-api 1.2 rule 14)
 
-    @property
-    def agent(self) -> Agent:
-        agent: Agent | None = self.request.auth  # type: ignore[assignment]
-        if agent is None:
+    agent: Agent
+
+    def initial(self, request: ApiRequest, *args: Any, **kwargs: Any) -> None:
+        """Who asks comes before what for, and both before what is said (agent-api 1.2 rule 13)."""
+        super().initial(request, *args, **kwargs)
+        if request.auth is None:
             raise AgentNotFound
-        return agent
+        self.agent = request.auth
 
     def caller(self, *, claimed: str = "") -> Caller:
         return identify(self.request, self.agent, claimed=claimed)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
 if TYPE_CHECKING:
@@ -21,6 +22,13 @@ class Principal:
     @property
     def is_operator(self) -> bool:
         return self.client is None
+
+    @property
+    def tenant(self) -> "Client":
+        """The client behind a client token, for views that let nobody else in."""
+        if self.client is None:
+            raise PermissionDenied("This address is for client tokens")
+        return self.client
 
     @property
     def key(self) -> str:

@@ -132,6 +132,7 @@ class CommandFactory(DjangoModelFactory):
         }.get(o.command_type, Command.Purpose.OTHER)
     )
     priority = Command.Priority.MANUAL
+    created_by = "manual"
     instance_id = factory.SelfAttribute("agent.instance_id")
     target_mode = Mode.SPOT
     expires_at = factory.LazyFunction(lambda: clock.now() + timedelta(hours=1))

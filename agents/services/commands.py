@@ -104,7 +104,7 @@ def conclude(
     result: dict[str, Any] | None = None,
     timed_out: bool = False,
 ) -> Command:
-    """Record an outcome, under the agent's lock. Final states stay, but a late success corrects a failure by time-out."""
+    """Record an outcome, under the agent's lock. Final states stay, but a late success corrects a time-out."""
     command.refresh_from_db(fields=["status", "timed_out", "message"])
     just_ended = command.is_open or (command.timed_out and succeeded)
     if just_ended:
@@ -235,11 +235,12 @@ def _settle_agent_status(agent: Agent) -> None:
 
 
 def _tell_of_failure(command: Command) -> None:
+    what = f"{command.get_command_type_display()} on {command.instance_id or command.agent}"
     notify(
         client=command.client,
         notification_type="command_failed",
         severity="warning",
-        message=f"{command.get_command_type_display()} on {command.instance_id or command.agent} failed: {command.message}",
+        message=f"{what} failed: {command.message or 'no reason given'}",
         agent_id=command.agent.public_id,
         metadata={"command_id": command.public_id},
     )

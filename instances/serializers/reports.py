@@ -173,7 +173,7 @@ class LaunchedIn(wire.WireSerializer):
 
 
 class TerminationReportIn(wire.WireSerializer):
-    """Three messages on one path (agent-api 3.17); `parse` says which one as `kind`: notice, outcome or confirmation."""
+    """Three messages on one path (agent-api 3.17); `kind` says which: notice, outcome or confirmation."""
 
     instance_id = wire.Identifier()
     notice_type = wire.Text(max_length=32)
@@ -201,4 +201,4 @@ def _nested(data: dict[str, Any]) -> dict[str, Any]:
         for end in ("old", "new")
     }
     blocks = {"prices": data.get("pricing") or data, "timing": data}
-    return sides | blocks | {name: value for name, value in data.items() if value}
+    return sides | blocks | {name: value for name, value in data.items() if value not in (None, {})}

@@ -53,7 +53,7 @@ class RegistrationViewSet(viewsets.ViewSet):
     accepts_body_token = True  # v2 and v4 repeat the token there (agent-api 1.3)
 
     def register(self, request: ApiRequest) -> Response:
-        client = request.user.client
+        client = request.user.tenant
         try:
             body = RegisterIn().parse_registration(request.data)
         except Invalid:
@@ -82,7 +82,7 @@ class RegistrationViewSet(viewsets.ViewSet):
 
     def uninstall(self, request: ApiRequest) -> Response:
         body = InstanceNamedIn().parse(request.data)
-        client = request.user.client
+        client = request.user.tenant
         agent = departures.record_uninstall(client=client, **body) if body["instance_id"] else None
         message = "The agent was removed" if agent else "No agent runs on this instance"
         return Response({"success": True, "agent_id": agent.public_id if agent else None, "message": message})
