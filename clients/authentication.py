@@ -21,6 +21,7 @@ from spotopt.common.addresses import peer_address
 log = logging.getLogger(__name__)
 
 failures = OncePerMinute()
+MAX_ACTOR = 64  # what the columns that say who asked for it hold; user names may be longer
 
 
 class BearerAuthentication(BaseAuthentication):
@@ -80,7 +81,7 @@ class StaffSessionAuthentication(BaseAuthentication):
             return None
         if request.method not in SAFE_METHODS and not comes_from_own_page(request):
             raise PermissionDenied("This call did not come from a page of this server")
-        return Principal(name=user.get_username()), None
+        return Principal(name=user.get_username()[:MAX_ACTOR]), None
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

@@ -4,7 +4,7 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -37,18 +37,21 @@ def get_client(*, public_id: str) -> Client:
 
 def create_client(*, name: str, email: str | None = None, actor: str = "") -> tuple[Client, str]:
     """Returns the client and its token. Raises Invalid, NameTaken or EmailTaken."""
-    name, email = check_identity(name=name, email=email)
     token = new_token()
-    client = Client(name=name, name_key=fold(name), email=email, **sealed(token))
     try:
-        with transaction.atomic():
-            client.save(force_insert=True)
-            _record(client, "client_created", f"Client {name} created", actor)
-            audit.tell(client=client, notification_type="client_created", message=f"Welcome, {name}")
+        return _insert_client(name, email, token, actor), token
     except IntegrityError:  # somebody else was a moment faster
         check_identity(name=name, email=email)
         raise
-    return client, token
+
+
+@retried_transaction
+def _insert_client(name: str, email: str | None, token: str, actor: str) -> Client:
+    name, email = check_identity(name=name, email=email)
+    client = Client.objects.create(name=name, name_key=fold(name), email=email, **sealed(token))
+    _record(client, "client_created", f"Client {name} created", actor)
+    audit.tell(client=client, notification_type="client_created", message=f"Welcome, {name}")
+    return client
 
 
 def check_identity(*, name: str, email: str | None, of: Client | None = None) -> tuple[str, str | None]:
@@ -91,6 +94,24 @@ def reveal_token(*, client: Client, actor: str = "") -> str:
     return token
 
 
+def rename_client(*, client: Client, name: str, email: str | None, actor: str = "") -> None:
+    """Raises like `create_client`; nothing happens when both are what they were."""
+    try:
+        _update_identity(client, name, email, actor)
+    except IntegrityError:  # somebody else was a moment faster
+        check_identity(name=name, email=email, of=client)
+        raise
+
+
+@retried_transaction
+def _update_identity(client: Client, name: str, email: str | None, actor: str) -> None:
+    name, email = check_identity(name=name, email=email, of=client)
+    before = Client.objects.get(pk=client.pk)
+    if (before.name, before.email) != (name, email):
+        Client.objects.filter(pk=client.pk).update(name=name, name_key=fold(name), email=email)
+        _record(before, "client_renamed", f"Client {before.name} is now called {name}", actor)
+
+
 @transaction.atomic
 def set_active(*, client: Client, is_active: bool, actor: str = "") -> bool:
     """False when it was so already."""
@@ -122,11 +143,11 @@ def delete_client(*, client: Client, actor: str = "") -> None:
 
 @dataclass
 class Rotation:
-    """How many tokens were rewritten, were up to date, or cannot be decrypted with any configured key."""
+    """How many tokens were rewritten or were up to date, and whose cannot be decrypted with any configured key."""
 
     rewritten: int = 0
     current: int = 0
-    unreadable: int = 0
+    unreadable: list[str] = field(default_factory=list)
 
 
 def rotate_keys(*, dry_run: bool = False, batch_size: int = 500) -> Rotation:
@@ -136,13 +157,13 @@ def rotate_keys(*, dry_run: bool = False, batch_size: int = 500) -> Rotation:
         try:
             token = crypto.decrypt(client.token_encrypted)
         except crypto.InvalidToken:
-            done.unreadable += 1
+            done.unreadable.append(client.name)
             continue
         new = sealed(token)
         is_current = crypto.is_encrypted_with_newest(client.token_encrypted)
-        if is_current and new["token_hash"] == client.token_hash:
+        if (is_current and new["token_hash"] == client.token_hash) or not (dry_run or _replace(client, new)):
             done.current += 1
-        elif dry_run or _replace(client, new):
+        else:
             done.rewritten += 1
     return done
 
@@ -182,9 +203,11 @@ def _rows_of(client: Client) -> Iterator[models.QuerySet[Any]]:
     seen: set[type[models.Model]] = {Client}
 
     def descend(model: type[models.Model], path: str) -> Iterator[models.QuerySet[Any]]:
-        for relation in model._meta.related_objects:
+        for relation in model._meta.get_fields(include_hidden=True):  # hidden: keys with related_name="+"
+            if not isinstance(relation, models.ManyToOneRel) or relation.on_delete is not models.CASCADE:
+                continue
             child = relation.related_model
-            if child in seen or relation.on_delete is not models.CASCADE:
+            if child in seen:
                 continue
             seen.add(child)
             lookup = f"{relation.field.name}__{path}" if path else relation.field.name

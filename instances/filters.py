@@ -1,7 +1,8 @@
 from typing import Any
 
 import django_filters
-from django.db.models import Q, QuerySet
+from django.db.models import CharField, F, QuerySet, Value
+from django.db.models.functions import Concat, Lower
 
 from instances.models import Instance
 from spotopt.common.wire import clean_mode
@@ -27,9 +28,7 @@ class InstanceFilter(django_filters.FilterSet):
         return queryset.filter(mode=mode) if mode != "unknown" else queryset
 
     def by_text(self, queryset: QuerySet[Instance], name: str, value: str) -> QuerySet[Any]:
-        return queryset.filter(
-            Q(instance_id__icontains=value)
-            | Q(instance_type__icontains=value)
-            | Q(pool_id__icontains=value)
-            | Q(az__icontains=value)
-        )
+        columns = ("instance_id", "instance_type", "pool_id", "az")
+        parts = [part for name in columns for part in (F(name), Value(" "))]
+        text = Lower(Concat(*parts, output_field=CharField()))  # ids compare by case on MySQL
+        return queryset.alias(text=text).filter(text__contains=value.lower())

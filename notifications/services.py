@@ -25,7 +25,7 @@ def emit(
         severity=severity,
         agent_id=agent_id,
         instance_id=instance_id,
-        actor=actor,
+        actor=actor[:64],
         metadata=metadata or {},
     )
 

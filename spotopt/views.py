@@ -72,12 +72,6 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     return defaults.page_not_found(request, exception)
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    if is_api(request):
-        return error_response("The request was refused", "BAD_REQUEST", 400)
-    return defaults.bad_request(request, exception)
-
-
 def server_error(request: HttpRequest) -> HttpResponseBase:
     if is_api(request) and isinstance(sys.exception(), DATABASE_AWAY):
         response = error_response("The database does not answer, try again", "UNAVAILABLE", 503)

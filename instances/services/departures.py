@@ -7,7 +7,7 @@ from clients.models import Client
 from instances.errors import InstanceNotFound
 from instances.models import Instance, Replica
 from instances.services import roles
-from instances.services.heartbeats import say_goodbye
+from instances.services.heartbeats import go_offline, say_goodbye
 from notifications.services import emit, notify
 from spotopt.common import clock
 from spotopt.common.db import retried_transaction
@@ -51,7 +51,7 @@ def record_termination(*, agent: Agent, caller: Caller, reason: str) -> None:
         message=text,
     )
     if was_primary:
-        say_goodbye(agent=agent, caller=Caller(instance.instance_id, "body"), reason=reason)
+        go_offline(agent=agent, reason=reason)
         notify(
             client=agent.client,
             notification_type="instance_terminated",

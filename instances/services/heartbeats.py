@@ -1,5 +1,6 @@
 """POST /api/agents/{id}/heartbeat (agent-api 3.2). A heartbeat never changes which instance is the primary."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from agents.services.status import announce
 from instances.models import Instance
 from instances.services import inventory, roles
 from spotopt.common import clock
-from spotopt.common.db import retried_transaction
+from spotopt.common.db import retried, retried_transaction
 
 Status = Agent.Status
 GOODBYE_GRACE = timedelta(seconds=60)
@@ -24,19 +25,29 @@ SAID = {
 }
 
 
+@dataclass(frozen=True)
+class Heard:
+    status: str  # the agent's
+    role: str  # the caller's: primary, replica or zombie
+
+
+@retried
 def record_heartbeat(
     *, agent: Agent, caller: Caller, status: str, az: str = "", instance_type: str = "", mode: str = "unknown"
-) -> str:
-    """Note the sign of life and return the agent's status. One UPDATE unless something changes."""
-    if not caller.is_primary_of(agent):
-        touch_instance(client_id=agent.client_id, instance_id=caller.instance_id)
-        return agent.status
+) -> Heard:
+    """Note the sign of life. One UPDATE when the primary says nothing new."""
+    if caller.is_primary_of(agent):
+        told = {"az": az, "instance_type": instance_type, "mode": mode}
+        return Heard(_hear_primary(agent, caller, status, told), "primary")
+    return Heard(agent.status, touch_instance(client_id=agent.client_id, instance_id=caller.instance_id))
+
+
+def _hear_primary(agent: Agent, caller: Caller, status: str, told: dict[str, str]) -> str:
     said = SAID.get(status, Status.ONLINE)
     if said == Status.OFFLINE:
         return say_goodbye(agent=agent, caller=caller)
     if agent.status == Status.SWITCHING:
         said = Status.SWITCHING  # ends with the command (agent-api 2.1)
-    told = {"az": az, "instance_type": instance_type, "mode": mode}
     if _is_news(agent, **told):
         _learn_facts(agent_pk=agent.pk, **told)
     changes = {"last_heartbeat_at": clock.now()}
@@ -52,22 +63,28 @@ def record_heartbeat(
 def say_goodbye(*, agent: Agent, caller: Caller, reason: str = "the agent stopped") -> str:
     """`offline` counts only from the primary; v4's carries no id, and the old host says it too after a switch."""
     agent = lock_agent(agent.pk)
-    if not caller.is_primary_of(agent) or agent.status in (Status.OFFLINE, Status.DELETED):
-        return agent.status
-    if caller.source == "unknown" and _others_heard(agent):
-        return agent.status
-    announce(agent=agent, old_status=agent.status, new_status=Status.OFFLINE, reason=reason)
-    agent.status = Status.OFFLINE
-    agent.save(update_fields=["status"])
+    if caller.is_primary_of(agent) and not (caller.source == "unknown" and _others_heard(agent)):
+        go_offline(agent=agent, reason=reason)
     return agent.status
 
 
-def touch_instance(*, client_id: int, instance_id: str) -> None:
-    """A replica's or zombie's sign of life. One that counts as terminated is evidently alive (agent-api 2.2)."""
+def go_offline(*, agent: Agent, reason: str) -> None:
+    """Told once. The caller holds the agent's lock."""
+    if agent.status in (Status.OFFLINE, Status.DELETED):
+        return
+    announce(agent=agent, old_status=agent.status, new_status=Status.OFFLINE, reason=reason)
+    agent.status = Status.OFFLINE
+    agent.save(update_fields=["status"])
+
+
+def touch_instance(*, client_id: int, instance_id: str) -> str:
+    """A standby's or zombie's sign of life; its role. One that counts as terminated is evidently alive (2.2)."""
     instances = Instance.objects.filter(client_id=client_id, instance_id=instance_id)
-    if instances.filter(status=Instance.Status.TERMINATED).exists():
+    status = instances.values_list("status", flat=True).first()
+    if status == Instance.Status.TERMINATED:
         _revive_as_zombie(client_id=client_id, instance_id=instance_id)
     instances.update(last_seen_at=clock.now())
+    return "zombie" if status in Instance.GONE else "replica"
 
 
 @retried_transaction

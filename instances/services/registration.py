@@ -217,7 +217,7 @@ def _settle(agent: Agent, instance: Instance, body: Registration, now: datetime)
         return "zombie"
     if not instance.is_primary:
         return "replica"
-    _refresh_agent(agent, body, now)
+    _refresh_agent(agent, instance, body, now)
     return "primary"
 
 
@@ -230,9 +230,9 @@ def _refresh_instance(instance: Instance, body: Registration, now: datetime) -> 
     roles.learn_facts(instance=instance, mode=body.mode, instance_type=body.instance_type, az=body.az, may_correct=True)
 
 
-def _refresh_agent(agent: Agent, body: Registration, now: datetime) -> None:
+def _refresh_agent(agent: Agent, instance: Instance, body: Registration, now: datetime) -> None:
     """R2: a restart of the primary. `switching` ends with its command, so it is kept."""
-    roles.point_agent_at(agent=agent, instance=roles.primary_of(agent) or Instance())
+    roles.point_agent_at(agent=agent, instance=instance)
     agent.last_heartbeat_at = now
     agent.hostname = body.hostname or agent.hostname
     agent.agent_version = body.agent_version or agent.agent_version

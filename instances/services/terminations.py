@@ -76,9 +76,14 @@ def _unconfirmed(instances: QuerySet[Instance], now: datetime) -> QuerySet[Insta
 
 
 def _has_waited(agent: Agent, instance: Instance, now: datetime) -> bool:
-    """A zombie waits terminate_wait_seconds, and for its successor to be heard (agent-api 3.27 rules 2 and 6)."""
+    """A zombie waits terminate_wait_seconds, and for its successor to be heard (agent-api 3.27 rules 2 and 6).
+
+    Without any successor it stays: it may be all that is left of the workload.
+    """
     if instance.status != Status.ZOMBIE or instance.zombie_since is None:
         return True
+    if not agent.instance_id:
+        return False
     wait, waited = timedelta(seconds=agent.terminate_wait_seconds), now - instance.zombie_since
     heard = agent.last_heartbeat_at is not None and agent.last_heartbeat_at >= instance.zombie_since
     return waited >= wait and (heard or waited >= PATIENCE * max(wait, timedelta(minutes=1)))

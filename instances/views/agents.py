@@ -98,7 +98,7 @@ class ReportViewSet(AgentPlaneViewSet):
         caller = self.caller(claimed=body["instance_id"])
         if body["reconnect"]:
             caller = self._reconnected(agent, caller)
-        status = heartbeats.record_heartbeat(
+        heard = heartbeats.record_heartbeat(
             agent=agent,
             caller=caller,
             status=body["status"].lower(),
@@ -108,13 +108,13 @@ class ReportViewSet(AgentPlaneViewSet):
         )
         if body["inventory"]:
             self._apply_inventory(agent, caller, body["inventory"])
-        is_primary = caller.is_primary_of(agent)
+        is_primary = heard.role == "primary"
         response = Response(
             {
                 "success": True,
                 "agent_id": agent.public_id,
-                "status": status,
-                "role": "primary" if is_primary else "standby",
+                "status": heard.status,
+                "role": heard.role,
                 "config": config_of(agent) if is_primary else disabled_config(agent),
                 "config_version": agent.config_version,
                 "commands_pending": agent.open_commands if is_primary else 0,

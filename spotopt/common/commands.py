@@ -59,7 +59,7 @@ class StopSignal:
         self.requested = True
 
     def sleep(self, seconds: float) -> None:
-        """Like clock.sleep, in short steps so that a signal is heard within half a second."""
+        """By the server's clock, in short steps so that a signal is heard and simulated time is followed."""
         until = clock.now().timestamp() + seconds
         time.sleep(min(seconds, 0.05))
         while not self.requested and (left := until - clock.now().timestamp()) > 0:

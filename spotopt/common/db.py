@@ -23,18 +23,17 @@ class ExactCharField(models.CharField):
         return parameters
 
 
-def retried_transaction(func: Callable[P, T]) -> Callable[P, T]:
-    """Run `func` in a transaction; repeat it twice when the database made it the victim of a deadlock.
+def retried(func: Callable[P, T]) -> Callable[P, T]:
+    """Repeat `func` twice when the database made it the victim of a deadlock. For single statements.
 
-    Inside an outer transaction it is a plain savepoint: only the outermost door may start over.
+    Inside a transaction it is a plain call: only the outermost door may start over.
     """
 
     @wraps(func)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         for attempt in range(3):
             try:
-                with transaction.atomic():
-                    return func(*args, **kwargs)
+                return func(*args, **kwargs)
             except OperationalError as error:
                 code = error.args[0] if error.args else None
                 if code not in _LOST_RACE or attempt == 2 or transaction.get_connection().in_atomic_block:
@@ -43,6 +42,17 @@ def retried_transaction(func: Callable[P, T]) -> Callable[P, T]:
         raise AssertionError("unreachable")
 
     return wrapper
+
+
+def retried_transaction(func: Callable[P, T]) -> Callable[P, T]:
+    """The same for several statements: each attempt is a transaction of its own."""
+
+    @wraps(func)
+    def in_transaction(*args: P.args, **kwargs: P.kwargs) -> T:
+        with transaction.atomic():
+            return func(*args, **kwargs)
+
+    return retried(in_transaction)
 
 
 def upsert(

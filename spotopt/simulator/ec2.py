@@ -26,6 +26,8 @@ class Instance:
     running_at: float
     ended_at: float | None = None  # billing ends here
     gone_at: float | None = None  # and here it leaves the listing
+    notice_at: float | None = None  # spot only: from here on its metadata service announces
+    reclaim_at: float | None = None  # that it will be taken back then
     was_reclaimed: bool = False
 
     @property

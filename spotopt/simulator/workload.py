@@ -38,6 +38,7 @@ class Workload:
         self.served: list[Serving] = []
         self.interruptions = 0
         self.switches = 0
+        self.failovers = 0
         self._reasons: dict[str, float] = {}
 
     # --- Who serves ---------------------------------------------------------------------------------------------
@@ -114,6 +115,13 @@ class Workload:
         if target.is_up(self.world.now) and (self.serving in (instance, None)):
             self.serve(target)
             self.switches += 1
+
+    def failed_over(self, instance: Instance, *, to: object) -> None:
+        """The server promoted the standby `to` because `instance` is about to go."""
+        standby = next((i for i in self.instances if i.id == to and i.is_up(self.world.now)), None)
+        if standby and self.serving is instance:
+            self.serve(standby)
+            self.failovers += 1
 
     # --- Attention ----------------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ class World:
     chances: Chances = field(default_factory=Chances)
     orders: OrderBook = field(default_factory=OrderBook)
     promises: Promises = field(default_factory=Promises)
-    workloads: list["Workload"] = field(default_factory=list)
+    workloads: dict[str, "Workload"] = field(default_factory=dict)  # by key
 
     QUIET_SECONDS = 45 * 60  # before the end, so that everything that was begun can be finished
 
@@ -51,6 +51,9 @@ class World:
     @property
     def is_winding_down(self) -> bool:
         return self.now > self.ends_at - self.QUIET_SECONDS
+
+    def workload(self, key: str) -> "Workload":
+        return self.workloads[key]
 
     def has_route(self, kind: str) -> bool:
         return kind not in self.transport.missing

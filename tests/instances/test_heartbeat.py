@@ -120,7 +120,7 @@ class TestAZombie:
     def test_touches_only_its_own_instance(self, v4, zombie, now):
         now.shift(timedelta(seconds=100))
         body = zombie.heartbeat().json()
-        assert body["config"]["enabled"] is False
+        assert (body["role"], body["config"]["enabled"]) == ("zombie", False)
         assert row("i-0old").last_seen_at == clock.now()
         assert agent().last_heartbeat_at == clock.now() - timedelta(seconds=100)
         assert (agent().instance_id, agent().status) == ("i-0aaa", "online")

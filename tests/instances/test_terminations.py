@@ -102,6 +102,14 @@ class TestTheList:
         now.shift(timedelta(seconds=4 * 300))
         assert listed(v4) == ["i-0old"]
 
+    def test_spares_what_may_be_all_that_is_left(self, v4, zombie, now):
+        """The primary is gone and nobody took over: the zombie is perhaps the workload."""
+        v4.post("termination", {"instance_id": "i-0new", "reason": "by mistake"})
+        now.shift(timedelta(days=1))
+        v4.heartbeat()
+        assert (listed(v4), status_of(zombie)) == ([], "zombie")
+        assert Instance.objects.get(instance_id="i-0new").status == "zombie"  # alive after all
+
     def test_names_a_zombie_only_itself(self, v4, zombie, agent, now, client_token):
         InstanceFactory(agent=agent, instance_id="i-0older", status="zombie", zombie_since=clock.now())
         program = V4(client_token, instance_id="i-0old")
