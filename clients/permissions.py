@@ -1,7 +1,9 @@
-from typing import Any
+from typing import Any, cast
 
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
+
+from clients.principals import Principal
 
 
 class IsOperator(BasePermission):
@@ -10,7 +12,8 @@ class IsOperator(BasePermission):
     message = "This address is for operators only"
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        return bool(request.user and request.user.is_operator)
+        who = _caller(request)
+        return who is not None and who.is_operator
 
 
 class IsClient(BasePermission):
@@ -19,7 +22,8 @@ class IsClient(BasePermission):
     message = "This address is for agents with a client token"
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        return bool(request.user and not request.user.is_operator)
+        who = _caller(request)
+        return who is not None and not who.is_operator
 
 
 class IsOperatorOrClient(BasePermission):
@@ -28,5 +32,10 @@ class IsOperatorOrClient(BasePermission):
     message = "This belongs to another client"
 
     def has_permission(self, request: Request, view: Any) -> bool:
+        who = _caller(request)
         wanted = [view.kwargs.get("client_id"), request.query_params.get("client_id")]
-        return bool(request.user) and all(request.user.may_see(one) for one in wanted if one not in (None, "", "all"))
+        return who is not None and all(who.may_see(one) for one in wanted if one not in (None, "", "all"))
+
+
+def _caller(request: Request) -> Principal | None:
+    return cast("Principal | None", request.user)

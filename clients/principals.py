@@ -45,4 +45,4 @@ class ApiRequest(Request):
     if TYPE_CHECKING:
         user: Principal  # type: ignore[assignment]
         auth: Any
-        data: dict[str, Any]  # type: ignore[assignment]
+        data: dict[str, Any]

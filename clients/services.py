@@ -1,4 +1,4 @@
-"""Client accounts and their tokens. A token is shown when it is made and by `reveal_token`; it is nowhere in the log."""
+"""Client accounts and their tokens. A token is shown when it is made and by `reveal_token`; no log ever has it."""
 
 import logging
 import secrets
@@ -59,7 +59,7 @@ def check_identity(*, name: str, email: str | None, of: Client | None = None) ->
     name, email = name.strip(), (email or "").strip() or None
     if not 1 <= len(name) <= MAX_TEXT:
         raise Invalid("Validation failed", details={"name": [f"Needs 1 to {MAX_TEXT} characters."]})
-    others = Client.objects.exclude(pk=of.pk if of else None)
+    others = Client.objects.exclude(pk=of.pk) if of else Client.objects.all()
     if others.filter(name_key=fold(name)).exists():
         raise NameTaken
     if email is None:
@@ -230,6 +230,7 @@ def _replace(client: Client, new: dict[str, str]) -> int:
 
 
 def _record(client: Client, event_type: str, message: str, actor: str, severity: str = "info") -> None:
+    log.info("%s: %s by %s", event_type, client.public_id, actor or "the server")
     metadata = {"client_id": client.public_id, "name": client.name}
     audit.record(
         event_type=event_type, client=client, severity=severity, message=message, actor=actor, metadata=metadata

@@ -1,12 +1,12 @@
 from typing import Any
 
 from rest_framework import viewsets
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clients import services
 from clients.authentication import ClientTokenAuthentication
 from clients.permissions import IsClient, IsOperator
+from clients.principals import ApiRequest
 from clients.serializers import ClientIn, ClientOut
 
 
@@ -15,25 +15,25 @@ class ClientAdminViewSet(viewsets.ViewSet):
 
     permission_classes = [IsOperator]
 
-    def create(self, request: Request) -> Response:
+    def create(self, request: ApiRequest) -> Response:
         body = ClientIn(data=request.data)
         body.is_valid(raise_exception=True)
         client, token = services.create_client(**body.validated_data, actor=request.user.name)
         return Response({"success": True, "client": ClientOut(client).data | {"token": token}})
 
-    def destroy(self, request: Request, client_id: str) -> Response:
+    def destroy(self, request: ApiRequest, client_id: str) -> Response:
         client = services.get_client(public_id=client_id)
         services.delete_client(client=client, actor=request.user.name)
         message = f"Client {client.name} was deleted. Its EC2 instances were not terminated."
         return Response({"success": True, "message": message})
 
-    def regenerate_token(self, request: Request, client_id: str) -> Response:
+    def regenerate_token(self, request: ApiRequest, client_id: str) -> Response:
         client = services.get_client(public_id=client_id)
         token = services.regenerate_token(client=client, actor=request.user.name)
         message = "The old token no longer works. Give the new one to every agent."
         return Response({"success": True, "token": token, "message": message})
 
-    def token(self, request: Request, client_id: str) -> Response:
+    def token(self, request: ApiRequest, client_id: str) -> Response:
         client = services.get_client(public_id=client_id)
         token = services.reveal_token(client=client, actor=request.user.name)
         return Response({"token": token, "client_name": client.name}, headers={"Cache-Control": "no-store"})
@@ -45,8 +45,8 @@ class ValidateViewSet(viewsets.ViewSet):
     authentication_classes = [ClientTokenAuthentication]
     permission_classes = [IsClient]
 
-    def retrieve(self, request: Request) -> Response:
-        client = request.user.client
+    def retrieve(self, request: ApiRequest) -> Response:
+        client = request.user.tenant
         known = {"client_id": client.public_id, "name": client.name, "client_name": client.name}
         return Response({"valid": True} | known | {"email": client.email, "status": client.status})
 

@@ -54,7 +54,7 @@ def hosts_are_named(app_configs: Any, **kwargs: Any) -> Messages:
 def database_is_supported(app_configs: Any, databases: Any = None, **kwargs: Any) -> Messages:
     found: Messages = []
     for alias in databases or []:
-        connection = connections[alias]
+        connection: Any = connections[alias]  # the typed base class knows nothing of one vendor's attributes
         if connection.vendor != "mysql":
             continue
         minimum = MIN_MARIADB if connection.mysql_is_mariadb else MIN_MYSQL

@@ -7,62 +7,75 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Client',
+            name="Client",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', spotopt.common.fields.PublicIdField(default=spotopt.common.fields.new_id, editable=False, max_length=64, unique=True)),
-                ('name', models.CharField(max_length=255)),
-                ('name_key', spotopt.common.db.ExactCharField(editable=False, max_length=255, unique=True)),
-                ('email', models.EmailField(blank=True, max_length=255, null=True, unique=True)),
-                ('is_active', models.BooleanField(default=True)),
-                ('token_hash', spotopt.common.db.ExactCharField(editable=False, max_length=64, unique=True)),
-                ('token_encrypted', models.TextField(editable=False)),
-                ('default_auto_switch_enabled', models.BooleanField(default=True)),
-                ('default_auto_terminate_enabled', models.BooleanField(default=True)),
-                ('default_terminate_wait_seconds', models.PositiveIntegerField(default=300)),
-                ('created_at', models.DateTimeField(default=spotopt.common.clock.now)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "public_id",
+                    spotopt.common.fields.PublicIdField(
+                        default=spotopt.common.fields.new_id, editable=False, max_length=64, unique=True
+                    ),
+                ),
+                ("name", models.CharField(max_length=255)),
+                ("name_key", spotopt.common.db.ExactCharField(editable=False, max_length=255, unique=True)),
+                ("email", models.EmailField(blank=True, max_length=255, null=True, unique=True)),
+                ("is_active", models.BooleanField(default=True)),
+                ("token_hash", spotopt.common.db.ExactCharField(editable=False, max_length=64, unique=True)),
+                ("token_encrypted", models.TextField(editable=False)),
+                ("default_auto_switch_enabled", models.BooleanField(default=True)),
+                ("default_auto_terminate_enabled", models.BooleanField(default=True)),
+                ("default_terminate_wait_seconds", models.PositiveIntegerField(default=300)),
+                ("created_at", models.DateTimeField(default=spotopt.common.clock.now)),
             ],
             options={
-                'db_table': 'clients',
+                "db_table": "clients",
             },
         ),
         migrations.CreateModel(
-            name='ClientTombstone',
+            name="ClientTombstone",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', spotopt.common.fields.PublicIdField(default=None, editable=False, max_length=64, unique=True)),
-                ('name', models.CharField(max_length=255)),
-                ('created_at', models.DateTimeField()),
-                ('deleted_at', models.DateTimeField(default=spotopt.common.clock.now)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "public_id",
+                    spotopt.common.fields.PublicIdField(default=None, editable=False, max_length=64, unique=True),
+                ),
+                ("name", models.CharField(max_length=255)),
+                ("created_at", models.DateTimeField()),
+                ("deleted_at", models.DateTimeField(default=spotopt.common.clock.now)),
             ],
             options={
-                'db_table': 'client_tombstones',
+                "db_table": "client_tombstones",
             },
         ),
         migrations.CreateModel(
-            name='IdempotencyKey',
+            name="IdempotencyKey",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('principal', spotopt.common.db.ExactCharField(max_length=64)),
-                ('method', models.CharField(max_length=8)),
-                ('path_hash', spotopt.common.db.ExactCharField(max_length=64)),
-                ('key', spotopt.common.db.ExactCharField(max_length=128)),
-                ('body_hash', spotopt.common.db.ExactCharField(max_length=64)),
-                ('status_code', models.PositiveSmallIntegerField(null=True)),
-                ('response', models.JSONField(null=True)),
-                ('created_at', models.DateTimeField(db_index=True, default=spotopt.common.clock.now)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("principal", spotopt.common.db.ExactCharField(max_length=64)),
+                ("method", models.CharField(max_length=8)),
+                ("path_hash", spotopt.common.db.ExactCharField(max_length=64)),
+                ("key", spotopt.common.db.ExactCharField(max_length=128)),
+                ("body_hash", spotopt.common.db.ExactCharField(max_length=64)),
+                ("status_code", models.PositiveSmallIntegerField(null=True)),
+                ("response", models.JSONField(null=True)),
+                ("created_at", models.DateTimeField(db_index=True, default=spotopt.common.clock.now)),
             ],
             options={
-                'db_table': 'idempotency_keys',
-                'constraints': [models.UniqueConstraint(fields=('principal', 'method', 'path_hash', 'key'), name='idempotency_once'), models.CheckConstraint(condition=models.Q(('method__in', ['POST', 'PUT', 'DELETE'])), name='idempotency_method')],
+                "db_table": "idempotency_keys",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("principal", "method", "path_hash", "key"), name="idempotency_once"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("method__in", ["POST", "PUT", "DELETE"])), name="idempotency_method"
+                    ),
+                ],
             },
         ),
     ]

@@ -1,5 +1,5 @@
 from instances.models.instance import Instance, InstanceAlias, UsageInterval
-from instances.models.interruption import InterruptionEpisode
+from instances.models.interruption import InterruptionEpisode, LaunchFailure
 from instances.models.market import OnDemandPrice, OnDemandPriceHistory, Pool, SpotPriceHistory
 from instances.models.replica import Replica
 from instances.models.switch import Switch
@@ -8,6 +8,7 @@ __all__ = [
     "Instance",
     "InstanceAlias",
     "InterruptionEpisode",
+    "LaunchFailure",
     "OnDemandPrice",
     "OnDemandPriceHistory",
     "Pool",

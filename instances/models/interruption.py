@@ -65,3 +65,32 @@ class InterruptionEpisode(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.instance_id}"
+
+
+class LaunchFailure(models.Model):
+    """A launch that EC2 refused, by what has to change before the next try can succeed."""
+
+    class Class(models.TextChoices):
+        CAPACITY = "capacity"  # the pool is full: try another one
+        QUOTA = "quota"  # the account's limit: other pools do not help
+        PERMISSION = "permission"  # a person has to change the role
+        IMAGE = "image"  # a person has to change the image or network settings
+        OTHER = "other"
+
+    client = models.ForeignKey(Client, models.CASCADE, related_name="+")
+    agent = models.ForeignKey(Agent, models.CASCADE, related_name="launch_failures")
+    pool_id = ExactCharField(max_length=128, default="", blank=True)  # empty: on-demand
+    error_class = models.CharField(max_length=16, choices=Class)
+    error_code = models.CharField(max_length=64, default="", blank=True)  # AWS's
+    message = models.TextField(default="", blank=True)
+    at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        db_table = "launch_failures"
+        indexes = [
+            models.Index(fields=["pool_id", "at"], name="launch_failure_by_pool"),
+            models.Index(fields=["agent", "at"], name="launch_failure_by_agent"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.error_code or self.error_class} {self.pool_id}"

@@ -65,6 +65,7 @@ class Replica(models.Model):
     signal_at = models.DateTimeField(null=True, blank=True)
     deadline_at = models.DateTimeField(null=True, blank=True)
     created_by = models.CharField(max_length=64, default="system")
+    placement = models.JSONField(default=dict, blank=True)  # why it went where it went
     tags = models.JSONField(default=dict, blank=True)
     error_message = models.TextField(default="", blank=True)
     created_at = models.DateTimeField(default=clock.now)

@@ -61,10 +61,8 @@ def upsert(
     """One statement per batch on SQLite and MySQL alike (MySQL refuses unique_fields, SQLite demands it)."""
     manager = model._default_manager
     features = connections[manager.db].features
-    target = {"unique_fields": list(key)} if features.supports_update_conflicts_with_target else {}
-    return manager.bulk_create(
-        rows, batch_size=batch_size, update_conflicts=True, update_fields=list(update), **target
-    )
+    target: dict[str, Any] = {"unique_fields": list(key)} if features.supports_update_conflicts_with_target else {}
+    return manager.bulk_create(rows, batch_size=batch_size, update_conflicts=True, update_fields=list(update), **target)
 
 
 def delete_in_batches(queryset: models.QuerySet[Any], *, batch_size: int = 1000, pause: float = 0.05) -> int:

@@ -14,8 +14,8 @@ RETRY_AFTER_SECONDS = 5
 class DomainError(Exception):
     """A rule of the product refuses. `message` is shown to the caller; `extra` adds top-level keys to the body."""
 
-    code = "BAD_REQUEST"
-    status_code = status.HTTP_400_BAD_REQUEST
+    code: str = "BAD_REQUEST"
+    status_code: int = status.HTTP_400_BAD_REQUEST
 
     def __init__(
         self,

@@ -24,7 +24,8 @@ class PublicIdField(ExactCharField):
     """What the wire calls id: UUID text for our rows, any text for rows imported from the old server."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"max_length": 64, "unique": True, "default": new_id, "editable": False} | kwargs)
+        defaults: dict[str, Any] = {"max_length": 64, "unique": True, "default": new_id, "editable": False}
+        super().__init__(**defaults | kwargs)
 
 
 class PriceField(models.DecimalField):

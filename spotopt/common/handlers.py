@@ -68,7 +68,7 @@ def _unexpected(exc: Exception, where: str) -> Response:
 
 def _text_and_code(exc: Exception) -> tuple[str, str]:
     detail = getattr(exc, "detail", "")
-    word = getattr(detail, "code", None) or getattr(exc, "default_code", "error")
+    word = str(getattr(detail, "code", None) or getattr(exc, "default_code", "error"))
     text = detail if isinstance(detail, str) else getattr(exc, "default_detail", "Error")
     return str(text), CODES.get(word, word.upper())
 

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from django.http import UnreadablePostError
@@ -13,7 +14,7 @@ class JsonObjectParser(JSONParser):
     A view that can use other JSON says `accepts_any_json = True`.
     """
 
-    def parse(self, stream: Any, media_type: str | None = None, parser_context: dict[str, Any] | None = None) -> Any:
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         try:
             text = stream.read()
             data = json.loads(text, parse_constant=strict_json.strict_constant) if text.strip() else {}

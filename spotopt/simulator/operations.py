@@ -1,5 +1,7 @@
 """What a tenant's own people and tools do, whatever the optimizer does: replace what was lost, clear what was left."""
 
+from functools import partial
+
 from spotopt.simulator.workload import LEFTOVER, Workload
 from spotopt.simulator.world import World
 
@@ -28,10 +30,8 @@ class Operations:
         self.world.scheduler.after(LOOK_SECONDS, self._look, key="operations")
 
     def _cope_with_loss(self, workload: Workload) -> None:
-        now = self.world.now
-        standby = next((i for i in workload.leftovers() if i.is_up(now) and i.reclaim_at is None), None)
-        if standby and not workload.leftovers_are_old(now):
-            workload.serve(standby)
+        if successor := workload.successor_in_waiting():
+            workload.serve(successor)
         elif workload.key not in self._replacing:
             self._replacing.add(workload.key)
             delay = self._rng.uniform(*REPLACE_SECONDS)
@@ -39,8 +39,8 @@ class Operations:
 
     def _replace(self, workload: Workload) -> None:
         self._replacing.discard(workload.key)
-        if workload.serving is not None or any(i.ended_at is None for i in workload.instances):
-            return  # a successor or standby is there or coming
+        if workload.serving is not None or workload.is_successor_coming():
+            return
         last = workload.served[-1].instance.pool
         pools = self.world.prices.pools(last.instance_type, last.region)
         others = [pool for pool in pools if pool != last] or pools
@@ -54,8 +54,8 @@ class Operations:
             workload.attend(LEFTOVER, 2 * LOOK_SECONDS)
         for instance in leftovers:
             since = self._idle_since.setdefault(instance.id, now)
-            if now - since > FORGOTTEN_SECONDS and workload.serving is not None and not workload.is_standby(instance):
-                self.world.scheduler.after(0, lambda i=instance: self._clear(workload, i.id), key=workload.key)  # type: ignore[misc]
+            if now - since > FORGOTTEN_SECONDS and workload.serving is not None:
+                self.world.scheduler.after(0, partial(self._clear, workload, instance.id), key=workload.key)
 
     def _clear(self, workload: Workload, instance_id: str) -> None:
         if self.world.cloud.instances[instance_id].ended_at is None:

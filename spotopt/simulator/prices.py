@@ -112,7 +112,9 @@ class PriceBook:
         for (name, _), count in zones.items():
             by_region[name] = by_region.get(name, 0) + count
         best = max(sorted(by_region), key=lambda name: by_region[name])
-        changes = {key: sum(len(s.times) for p, s in complete.items() if (p.region, p.instance_type) == key) for key in zones}
+        changes = {
+            key: sum(len(s.times) for p, s in complete.items() if (p.region, p.instance_type) == key) for key in zones
+        }
         ranked = sorted((k for k in zones if k[0] == best), key=lambda k: (-zones[k], -changes[k], k))
         chosen = set(ranked[:types])
         series = {p: s for p, s in complete.items() if (p.region, p.instance_type) in chosen}
@@ -185,7 +187,9 @@ def _csv_rows(text: str) -> Iterator[Row]:
         az = row.get("az") or row.get("availability_zone") or ""
         price = row.get("price") or row.get("price_usd_per_hour") or row.get("spot_price") or ""
         product = row.get("product") or ""
-        yield from _row(row.get("timestamp") or "", row.get("region") or "", az, row.get("instance_type") or "", product, price)
+        yield from _row(
+            row.get("timestamp") or "", row.get("region") or "", az, row.get("instance_type") or "", product, price
+        )
 
 
 def _row(time: str, region: str, az: str, instance_type: str, product: str, price: str) -> Iterable[Row]:

@@ -121,7 +121,9 @@ class Transport:
             self.counts.requests[kind] += 1
             self.counts.seconds.append(time.perf_counter() - started)
             if problem:
-                self._keep(f"{kind}: {problem}", f"{method} {path} {_short(data)}", f"{reply.status} {response.text[:400]}")
+                self._keep(
+                    f"{kind}: {problem}", f"{method} {path} {_short(data)}", f"{reply.status} {response.text[:400]}"
+                )
             elif reply.status == 404 and kind in self.missing:
                 self.counts.unavailable[kind] += 1
             elif not reply.ok:

@@ -36,6 +36,7 @@ class Workload:
         self.instances: list[Instance] = []
         self.processes: dict[str, AgentProcess] = {}
         self.served: list[Serving] = []
+        self.standbys: set[str] = set()  # instance ids of replicas: they serve only once promoted
         self.interruptions = 0
         self.switches = 0
         self.failovers = 0
@@ -120,7 +121,14 @@ class Workload:
         """The server promoted the standby `to` because `instance` is about to go."""
         standby = next((i for i in self.instances if i.id == to and i.is_up(self.world.now)), None)
         if standby and self.serving is instance:
-            self.serve(standby)
+            self.promoted(standby)
+
+    def promoted(self, instance: Instance) -> None:
+        """The server calls the agent on `instance` the primary: a standby takes over from a host that is going."""
+        current = self.serving
+        if instance.id in self.standbys and (current is None or current.reclaim_at is not None):
+            self.standbys.discard(instance.id)
+            self.serve(instance)
             self.failovers += 1
 
     # --- Attention ----------------------------------------------------------------------------------------------
@@ -141,6 +149,17 @@ class Workload:
     def leftovers(self) -> list[Instance]:
         """Running instances that do not serve."""
         return [i for i in self.instances if i.ended_at is None and i is not self.serving]
+
+    def successor_in_waiting(self) -> Instance | None:
+        """Launched to take over, and up, but the old host went before it could hand over."""
+        return next((i for i in self._successors() if i.is_up(self.world.now)), None)
+
+    def is_successor_coming(self) -> bool:
+        return bool(self._successors())
+
+    def _successors(self) -> list[Instance]:
+        have_served = {s.instance.id for s in self.served}
+        return [i for i in self.leftovers() if i.id not in have_served and i.id not in self.standbys]
 
     def replace(self, *, pools: list[Pool]) -> bool:
         """What autoscaling does after a loss: a new machine from the same image. False when EC2 has no capacity."""

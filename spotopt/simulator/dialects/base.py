@@ -206,7 +206,10 @@ class AgentProcess:
         return self.call("GET", f"/api/agents/{self.agent_id}/{name}{query}", kind=kind or name)
 
     def post(self, name: str, body: dict[str, Any], *, kind: str = "", expected: tuple[int, ...] = ()) -> Reply:
-        return self.call("POST", f"/api/agents/{self.agent_id}/{name}", body, kind=kind or name, expected=expected)
+        reply = self.call("POST", f"/api/agents/{self.agent_id}/{name}", body, kind=kind or name, expected=expected)
+        if name == "heartbeat" and reply.get("role") == "primary":
+            self.workload.promoted(self.instance)  # traffic follows the server's word
+        return reply
 
     def read_config(self) -> None:
         reply = self.get("config")

@@ -85,6 +85,7 @@ class ReplicaWorkers(AgentProcess):
             instance = self.workload.launch(pool=Pool(own.instance_type, az, own.region), mode="spot")
         except Ec2Error:
             return None
+        self.workload.standbys.add(instance.id)
         self.workload.attend(INTERRUPTION, 300)
         return instance
 

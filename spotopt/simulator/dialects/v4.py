@@ -173,4 +173,3 @@ class AgentV4(ReplicaWorkers, SwitchingAgent):
         if reply.ok and reply.get("success"):
             self.workload.failed_over(self.instance, to=reply.get("new_instance_id"))
             self.stop_and_restart()
-

@@ -67,7 +67,9 @@ class AgentV5(AgentProcess):
     def heartbeat(self) -> None:
         if self.is_executing or self.is_wedged:
             return
-        instances = [self._entry(i) for i in self.world.cloud.describe(self.world.now, region=self.instance.pool.region)]
+        instances = [
+            self._entry(i) for i in self.world.cloud.describe(self.world.now, region=self.instance.pool.region)
+        ]
         body = {
             "status": "online",
             "inventory_snapshot": {"instances": instances, "count": len(instances)},
@@ -134,7 +136,9 @@ class AgentV5(AgentProcess):
         step = steps.get(kind, self._do_nothing)
         step(command, params, order, lambda: self._execute(rest))
 
-    def _do_nothing(self, command: dict[str, Any], params: dict[str, Any], order: Order, then: Callable[[], None]) -> None:
+    def _do_nothing(
+        self, command: dict[str, Any], params: dict[str, Any], order: Order, then: Callable[[], None]
+    ) -> None:
         """Tags and stored settings change nothing in this simulation."""
         self._conclude(command, order, then)
 
@@ -152,6 +156,8 @@ class AgentV5(AgentProcess):
             self._conclude(command, order, then, error=str(error))
             return
         order.launched.append(instance.id)
+        if params.get("role_hint") != "primary":
+            self.workload.standbys.add(instance.id)
         self.workload.attend(ORDER, instance.running_at - self.world.now + 420)
         self.later(
             instance.running_at - self.world.now, lambda: self._confirm_launch(command, params, order, instance, then)
@@ -178,7 +184,9 @@ class AgentV5(AgentProcess):
         metadata |= {"confirmation_time_seconds": took}
         self._conclude(command, order, then, instance_id=new.id, metadata=metadata)
 
-    def _terminate(self, command: dict[str, Any], params: dict[str, Any], order: Order, then: Callable[[], None]) -> None:
+    def _terminate(
+        self, command: dict[str, Any], params: dict[str, Any], order: Order, then: Callable[[], None]
+    ) -> None:
         instance_id = str(params.get("instance_id") or "")
         if self.workload.serving and self.workload.serving.id == instance_id and not order.is_steered:
             self.world.transport.complain("commands/pending: the primary is to be terminated", instance_id)
@@ -243,7 +251,9 @@ class AgentV5(AgentProcess):
                 entry = {"instance_type": instance_type, "az": pool.az, "pool_id": pool.id, "timestamp": stamp}
                 entries.append(entry | {"spot_price": self.world.prices.spot(pool, now)})
             price = self.world.prices.ondemand[region, instance_type]
-            entries.append({"instance_type": instance_type, "price_type": "ondemand", "price": price, "timestamp": stamp})
+            entries.append(
+                {"instance_type": instance_type, "price_type": "ondemand", "price": price, "timestamp": stamp}
+            )
         self.post("pricing-report", {"pricing_data_array": entries, "timestamp": stamp})
 
     def notice(self, deadline: float) -> None:

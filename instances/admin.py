@@ -1,0 +1,163 @@
+"""Instances, standbys, pools and moves. Roles change through services alone; an operator may close a pool."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from instances.models import (
+    Instance,
+    InterruptionEpisode,
+    OnDemandPrice,
+    OnDemandPriceHistory,
+    Pool,
+    Replica,
+    SpotPriceHistory,
+    Switch,
+    UsageInterval,
+)
+from spotopt.common.admin import HistoryAdmin, OpsAdmin, ReadOnlyAdmin
+
+OF_AGENT = ["=agent__public_id", "=agent__logical_agent_id"]
+
+
+@admin.register(Instance)
+class InstanceAdmin(ReadOnlyAdmin):
+    list_display = [
+        "instance_id",
+        "client",
+        "agent",
+        "status",
+        "mode",
+        "instance_type",
+        "az",
+        "termination_hold",
+        "termination_attempts",
+        "created_at",
+    ]
+    list_filter = ["status", "mode", "termination_hold"]
+    list_select_related = ["client", "agent"]
+    search_fields = ["=instance_id", "=private_ip", "=public_ip", "=client__public_id", "=client__name", *OF_AGENT]
+    ordering = ["-id"]
+
+
+@admin.register(Replica)
+class ReplicaAdmin(ReadOnlyAdmin):
+    list_display = [
+        "public_id",
+        "agent",
+        "replica_type",
+        "status",
+        "sync_status",
+        "pool_id",
+        "instance_id",
+        "created_at",
+        "termination_confirmed",
+    ]
+    list_filter = ["status", "replica_type", "sync_status"]
+    list_select_related = ["agent"]
+    search_fields = ["=public_id", "=instance_id", *OF_AGENT]
+    ordering = ["-id"]
+
+
+@admin.register(Pool)
+class PoolAdmin(OpsAdmin):
+    """Only `is_active` is for people: a closed pool is no target for new moves."""
+
+    list_display = ["pool_id", "region", "is_active", "price", "ondemand", "changed_at", "last_confirmed_at"]
+    list_filter = ["is_active", "region"]
+    list_select_related = ["ondemand"]
+    search_fields = ["pool_id__startswith", "=az"]
+    ordering = ["pool_id"]
+    readonly_fields = [
+        "pool_id",
+        "instance_type",
+        "region",
+        "az",
+        "ondemand",
+        "price",
+        "changed_at",
+        "last_confirmed_at",
+        "recorded_at",
+        "created_at",
+    ]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Pool, form: Any, change: bool) -> None:
+        obj.save(update_fields=["is_active"])  # prices may have moved while the page was open
+
+
+@admin.register(OnDemandPrice)
+class OnDemandPriceAdmin(ReadOnlyAdmin):
+    list_display = ["instance_type", "region", "price", "is_estimate", "changed_at", "last_confirmed_at"]
+    list_filter = ["is_estimate", "region"]
+    search_fields = ["instance_type__startswith"]
+    ordering = ["instance_type", "region"]
+
+
+@admin.register(SpotPriceHistory)
+class SpotPriceHistoryAdmin(HistoryAdmin):
+    list_display = ["at", "pool", "price"]
+    list_select_related = ["pool"]
+    search_fields = ["=pool__pool_id"]
+
+
+@admin.register(OnDemandPriceHistory)
+class OnDemandPriceHistoryAdmin(HistoryAdmin):
+    list_display = ["at", "quote", "price"]
+    list_select_related = ["quote"]
+    search_fields = ["=quote__instance_type"]
+
+
+@admin.register(Switch)
+class SwitchAdmin(HistoryAdmin):
+    list_display = [
+        "created_at",
+        "agent",
+        "client",
+        "trigger",
+        "source",
+        "old_instance_id",
+        "new_instance_id",
+        "old_mode",
+        "new_mode",
+        "savings_impact",
+        "downtime_seconds",
+        "success",
+        "is_anomalous",
+    ]
+    list_filter = ["trigger", "source", "success", "is_anomalous"]
+    list_select_related = ["agent", "client"]
+    search_fields = ["=public_id", "=old_instance_id", "=new_instance_id", *OF_AGENT]
+
+
+@admin.register(InterruptionEpisode)
+class InterruptionEpisodeAdmin(HistoryAdmin):
+    list_display = [
+        "detected_at",
+        "agent",
+        "instance_id",
+        "kind",
+        "status",
+        "response",
+        "pool_id",
+        "reports",
+        "deadline_at",
+        "is_drill",
+    ]
+    list_filter = ["kind", "status", "response", "is_drill"]
+    list_select_related = ["agent"]
+    search_fields = ["=public_id", "=instance_id", "=pool_id", *OF_AGENT]
+
+
+@admin.register(UsageInterval)
+class UsageIntervalAdmin(HistoryAdmin):
+    list_display = ["started_at", "ended_at", "instance", "role", "mode", "pool_id"]
+    list_filter = ["role", "mode"]
+    list_select_related = ["instance"]
+    search_fields = ["=instance__instance_id", "=pool_id"]

@@ -1,0 +1,199 @@
+"""`manage.py simulate_fleet`: a fleet of simulated agents against a running server, or one started for it."""
+
+import shutil
+import time
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from spotopt.simulator import market
+from spotopt.simulator.clockfile import Clock, ClockFile, ServersOwnClock
+from spotopt.simulator.dialects import DIALECTS
+from spotopt.simulator.fleet import Fleet, Options, is_loopback
+from spotopt.simulator.pace import automatic_stretch
+from spotopt.simulator.prices import BadPrices, PriceBook, built_in_ondemand, read_ondemand, read_spot_prices
+from spotopt.simulator.report import Progress, is_terminal, render
+from spotopt.simulator.server import Server, ServerFailed, temporary_directory
+from spotopt.simulator.transport import Transport
+
+DEFAULT_MIX = "v4=50,v2=15,v4b=15,v5=20"  # percent
+ENDLESS_PRICE_DAYS = 730.0
+
+
+class Command(BaseCommand):
+    help = "Run a fleet of simulated agents against the server and compare both accounts of what happened."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        where = parser.add_argument_group("server")
+        where.add_argument("--serve", action="store_true", help="start a server of its own on a fresh database")
+        where.add_argument("--url", help="a running server, with --token")
+        where.add_argument("--token", help="the client token that the agents use")
+        where.add_argument("--clock-file", type=Path, help="with --url: the SIMULATED_CLOCK_FILE the server runs on")
+        where.add_argument("--port", type=int, default=0, help="with --serve (default: a free one)")
+        where.add_argument("--keep", action="store_true", help="with --serve: keep the database and logs")
+        where.add_argument("--kill-every", type=float, default=0, metavar="HOURS", help="with --serve: SIGKILL it")
+        fleet = parser.add_argument_group("fleet")
+        fleet.add_argument("--agents", type=int, default=20)
+        fleet.add_argument("--mix", default=DEFAULT_MIX, help="shares of the dialects (default: %(default)s)")
+        fleet.add_argument("--seed", type=int, default=1)
+        fleet.add_argument("--switches-per-day", type=float, default=0.5, help="ordered moves per agent")
+        fleet.add_argument("--mean-life-hours", type=float, default=120, help="of a spot instance; 0: no interruptions")
+        fleet.add_argument("--types", type=int, default=8, help="instance types the fleet is made of")
+        prices = parser.add_argument_group("prices")
+        prices.add_argument("--prices", type=Path, help="describe-spot-price-history JSON, or CSV, gzipped or not")
+        prices.add_argument("--ondemand", type=Path, help="CSV: region, instance_type, ondemand_usd_per_hour")
+        prices.add_argument("--region", default="", help="of the price file (default: the one with the most pools)")
+        pace = parser.add_argument_group("time")
+        pace.add_argument("--days", type=float, default=1.0, help="simulated; 0: until Ctrl-C")
+        pace.add_argument("--start", help="Unix time or ISO date (default: --days ago, or the price file's first)")
+        pace.add_argument("--speed", type=float, help="simulated seconds per second (default: as fast as it goes)")
+        pace.add_argument("--real-time", action="store_const", dest="speed", const=1.0, help="the same as --speed 1")
+        pace.add_argument("--stretch", type=float, help="of idle calls; 1: the agents' true rates")
+        pace.add_argument("--target-requests", type=int, default=120_000, help="what an automatic stretch aims at")
+        pace.add_argument("--threads", type=int, default=8)
+        output = parser.add_argument_group("output")
+        output.add_argument("--log", type=Path, help="JSON lines: every write that the server acknowledged")
+        output.add_argument("--progress-every", type=float, default=10, metavar="SECONDS")
+        output.add_argument("--tolerance", type=float, default=0.01, help="between the two accounts of the savings")
+
+    def handle(self, *args: Any, **given: Any) -> None:
+        if given["serve"] == bool(given["url"]) or (given["url"] and not given["token"]):
+            raise CommandError("Say either --serve, or --url and --token.")
+        own_clock = given["serve"] or given["clock_file"]
+        if not own_clock:
+            given |= {"speed": 1.0, "stretch": 1.0, "start": str(time.time())}
+        try:
+            prices, start = choose_prices(given)
+            options = make_options(given, start=start)
+            succeeded = self._serve(options, prices, given) if given["serve"] else self._visit(options, prices, given)
+        except (BadPrices, ServerFailed) as error:
+            raise CommandError(str(error)) from error
+        if not succeeded:
+            raise SystemExit(1)
+
+    def _serve(self, options: Options, prices: PriceBook, given: dict[str, Any]) -> bool:
+        directory = temporary_directory()
+        clock = ClockFile(directory / "clock", at=options.start)
+        server = Server(clock_file=clock.path, directory=directory, port=given["port"])
+        self.stdout.write(f"Server of its own: {server.url}, files in {directory}")
+        try:
+            runner = server.prepare()
+            try:
+                server.start()
+                client_id, token = server.create_client("Simulated fleet")
+                transport = Transport(server.url, token=token, journal=given["log"], bind_sources=True)
+                say = self.stdout.write
+                parts: dict[str, Any] = {"server": server, "runner": runner, "say": say}
+                fleet = Fleet(options, transport=transport, prices=prices, clock=clock, client_id=client_id, **parts)
+                return self._run(fleet, given)
+            finally:
+                runner.close()
+        finally:
+            server.stop()
+            if not given["keep"]:
+                shutil.rmtree(directory, ignore_errors=True)
+
+    def _visit(self, options: Options, prices: PriceBook, given: dict[str, Any]) -> bool:
+        clock: Clock = ServersOwnClock()
+        if given["clock_file"]:
+            clock = ClockFile(given["clock_file"], at=options.start)
+        transport = Transport(
+            given["url"], token=given["token"], journal=given["log"], bind_sources=is_loopback(given["url"])
+        )
+        with transport.session() as session:
+            reply = transport.call(session, "GET", "/api/client/validate", kind="validate")
+        if not reply.ok:
+            raise CommandError(f"The server does not accept the token: {reply.status} {reply.get('error', '')}")
+        client_id = str(reply.get("client_id"))
+        fleet = Fleet(
+            options, transport=transport, prices=prices, clock=clock, client_id=client_id, say=self.stdout.write
+        )
+        return self._run(fleet, given)
+
+    def _run(self, fleet: Fleet, given: dict[str, Any]) -> bool:
+        progress = Progress(
+            fleet.world, write=self._write_raw, every_seconds=given["progress_every"], is_terminal=is_terminal()
+        )
+        result = fleet.run(progress)
+        progress.finish()
+        fleet.world.transport.close()
+        self.stdout.write(render(result))
+        return result.succeeded
+
+    def _write_raw(self, text: str) -> None:
+        self.stdout.write(text, ending="")
+        self.stdout.flush()
+
+
+def make_options(given: dict[str, Any], *, start: float) -> Options:
+    mix = shares(given["mix"], agents=given["agents"])
+    stretch = given["stretch"]
+    if stretch is None:
+        stretch = automatic_stretch(mix=mix, days=given["days"] or 1, target_requests=given["target_requests"])
+    return Options(
+        mix=mix,
+        days=given["days"],
+        seed=given["seed"],
+        start=start,
+        speed=given["speed"],
+        stretch=stretch,
+        threads=given["threads"],
+        mean_life_hours=given["mean_life_hours"],
+        switches_per_day=given["switches_per_day"],
+        kill_every_hours=given["kill_every"],
+        tolerance=given["tolerance"],
+    )
+
+
+def shares(mix: str, *, agents: int) -> dict[str, int]:
+    """`v4=3,v5=1` of 8 agents → 6 and 2; every named dialect gets at least one. Raises CommandError."""
+    try:
+        weights = {name.strip(): float(weight) for name, _, weight in (part.partition("=") for part in mix.split(","))}
+    except ValueError:
+        raise CommandError(f"--mix {mix} is not of the form v4=50,v2=15,v4b=15,v5=20.") from None
+    if unknown := weights.keys() - DIALECTS.keys():
+        raise CommandError(f"Unknown dialect {', '.join(sorted(unknown))}; there are {', '.join(DIALECTS)}.")
+    named = {name: weight for name, weight in weights.items() if weight > 0}
+    if not named or agents < len(named):
+        raise CommandError(f"{agents} agents are too few for the {len(named)} dialects of --mix {mix}.")
+    total = sum(named.values())
+    counts = {name: max(1, int(agents * weight / total)) for name, weight in named.items()}
+    largest = max(named, key=lambda name: named[name])
+    counts[largest] += agents - sum(counts.values())
+    return counts
+
+
+def choose_prices(given: dict[str, Any]) -> tuple[PriceBook, float]:
+    """The prices of the run and its first moment."""
+    days = given["days"] or ENDLESS_PRICE_DAYS
+    start = parsed_start(given["start"])
+    if given["prices"] is None:
+        start = start if start is not None else (time.time() - (given["days"] or 0) * 86400) // 3600 * 3600
+        book = market.generate(start=start, days=days + 1, seed=given["seed"])
+        return book.limited_to(start, start, types=given["types"]), start
+    series = read_spot_prices(given["prices"])
+    first = min(s.times[0] for s in series.values())
+    start = start if start is not None else (first // 3600 + 1) * 3600
+    if given["ondemand"]:
+        ondemand = read_ondemand(given["ondemand"], year=datetime.fromtimestamp(start, UTC).year)
+    else:
+        ondemand = built_in_ondemand("us-east-1")
+    end = start + given["days"] * 86400 if given["days"] else max(s.times[-1] for s in series.values())
+    return PriceBook(series, ondemand).limited_to(start, end, types=given["types"], region=given["region"]), start
+
+
+def parsed_start(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise CommandError(f"--start {text} is neither a Unix time nor an ISO date.") from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,117 @@
+"""The invariants at the end of a run: what the server says against what really happened."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from spotopt.simulator.orders import Order
+from spotopt.simulator.server import JobRunner
+from spotopt.simulator.world import World
+
+DEADLINE_SECONDS = 45 * 60  # after this an order must have ended, whatever became of its agent
+FINAL = ("completed", "failed", "superseded", "expired", "cancelled")
+
+
+@dataclass
+class Findings:
+    """`violations` make the run fail; `unknown` could not be checked against this server."""
+
+    violations: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    one_primary: int = 0  # agents with exactly one primary that is the serving instance
+    agents: int = 0
+    lost_orders: int = 0
+    repeated_switches: int = 0
+
+    def check(self, holds: bool, text: str) -> bool:
+        if not holds:
+            self.violations.append(text)
+        return holds
+
+
+def check_primaries(world: World, rows: list[dict[str, Any]], findings: Findings) -> None:
+    """Each served workload's agent has exactly one primary, and it is the serving instance (agent-api 8.20)."""
+    by_id = {row["id"]: row for row in rows}
+    primaries = Counter(row["agentId"] for row in rows if row["isPrimary"])
+    for agent_id, count in primaries.items():
+        findings.check(count == 1, f"agent {agent_id} has {count} primaries")
+    for workload in world.workloads.values():
+        serving = workload.serving
+        if serving is None:
+            findings.unknown.append(f"{workload.key} is not served at the end")
+            continue
+        findings.agents += 1
+        row = by_id.get(serving.id)
+        if findings.check(row is not None, f"{workload.key}: {serving.id} serves but the server does not know it"):
+            is_primary = bool(row and row["isPrimary"] and primaries[row["agentId"]] == 1)
+            status = row["instanceStatus"] if row else ""
+            if findings.check(is_primary, f"{workload.key}: {serving.id} serves but is {status} for the server"):
+                findings.one_primary += 1
+
+
+def check_promises(world: World, rows: list[dict[str, Any]], findings: Findings) -> None:
+    """Whatever was acknowledged must still be known."""
+    by_id = {row["id"]: row for row in rows}
+    for instance_id in world.promises.registered:
+        findings.check(instance_id in by_id, f"registration of {instance_id} was acknowledged and is lost")
+    for old_id, new_id in world.promises.switched:
+        findings.check(new_id in by_id, f"switch {old_id} → {new_id} was acknowledged, but {new_id} is unknown")
+    for instance_id, at in world.promises.terminated.items():
+        row = by_id.get(instance_id)
+        settled = world.now - at > DEADLINE_SECONDS
+        status = row["instanceStatus"] if row else "unknown"
+        findings.check(
+            not settled or status == "terminated", f"termination of {instance_id} was acknowledged, but it is {status}"
+        )
+
+
+def check_orders(world: World, findings: Findings) -> None:
+    """Each accepted order was fetched, unless its agent went first; none was carried out twice."""
+    for order in world.orders.all():
+        executed_twice = len(set(order.launched)) > 1
+        findings.repeated_switches += executed_twice
+        findings.check(not executed_twice, f"{order.kind} {order.id} was executed {len(order.launched)} times")
+        old_enough = world.now - order.accepted_at > DEADLINE_SECONDS
+        if order.is_steered and not order.deliveries and old_enough and not _was_overtaken(world, order):
+            findings.lost_orders += 1
+            findings.check(False, f"{order.kind} {order.id} for {order.workload} was never fetched")
+
+
+def _was_overtaken(world: World, order: Order) -> bool:
+    """The instance that it was for went away before it could fetch it, so somebody else serves now."""
+    workload = world.workload(order.workload)
+    return any(0 <= s.since - order.accepted_at < DEADLINE_SECONDS for s in workload.served[1:]) or any(
+        s.until is not None and 0 <= s.until - order.accepted_at < DEADLINE_SECONDS for s in workload.served
+    )
+
+
+def check_records(world: World, runner: JobRunner, findings: Findings) -> None:
+    """The server's own rows of commands and switches, by `dumpdata`."""
+    commands = {c["public_id"]: c for c in _rows(runner, "agents.command")}
+    by_request = {c["request_id"]: c for c in commands.values() if c.get("request_id")}
+    for order in world.orders.all():
+        row = commands.get(order.id) or by_request.get(order.id)
+        if row is None:
+            findings.check(not order.is_steered, f"{order.kind} {order.id} was accepted and is lost")
+        elif world.now - order.accepted_at > DEADLINE_SECONDS:
+            name = f"{order.kind} {order.id} of {order.workload}"
+            findings.check(row["status"] in FINAL, f"{name} is still {row['status']}")
+            if order.outcome == "done" and order.kind == "switch":
+                findings.check(
+                    row["status"] == "completed", f"{name} was executed, but is {row['status']}: {row['message']}"
+                )
+    for identifier, success in world.promises.executed.items():
+        row = commands.get(identifier) or by_request.get(identifier)
+        ended = row is not None and row["status"] in FINAL
+        findings.check(ended, f"the result ({success}) of {identifier} was acknowledged and is lost")
+    switches = Counter((s["old_instance_id"], s["new_instance_id"]) for s in _rows(runner, "instances.switch"))
+    for pair, count in switches.items():
+        findings.check(count == 1, f"switch {' → '.join(pair)} is on record {count} times")
+    for pair in world.promises.switched:
+        findings.check(switches[pair] == 1, f"switch {' → '.join(pair)} was acknowledged and is not on record")
+
+
+def _rows(runner: JobRunner, model: str) -> list[dict[str, Any]]:
+    output = runner.run("dumpdata", model, "--format", "json")
+    return [row["fields"] for row in json.loads(output or "[]")]
