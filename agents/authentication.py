@@ -35,3 +35,8 @@ def find_agent(*, agent_id: str, token: str) -> Agent | None:
     if agent is None or agent.is_deleted or not agent.client.is_active:
         return None
     return agent
+
+
+def find_any_agent(*, agent_id: str) -> Agent | None:
+    """For operators: the living agent of any client."""
+    return Agent.objects.living().select_related("client").with_counts().filter(public_id=agent_id).first()

@@ -5,13 +5,14 @@ from rest_framework.response import Response
 
 from agents import selectors
 from agents.attribution import Caller, identify
-from agents.authentication import AgentAuthentication
+from agents.authentication import AgentAuthentication, find_any_agent
 from agents.errors import AgentNotFound
 from agents.models import Agent, Command
 from agents.serializers import CleanupIn, OutcomeIn, command_for_v4, command_for_v5
 from agents.services import cleanups, commands
 from agents.services.protocol import note_protocol
-from clients.permissions import IsClient
+from clients.authentication import StaffSessionAuthentication
+from clients.permissions import IsClient, IsOperatorOrClient
 from clients.principals import ApiRequest
 
 
@@ -37,6 +38,19 @@ class AgentPlaneViewSet(viewsets.GenericViewSet[Agent]):
     @property
     def called_by_primary(self) -> bool:
         return self.caller().is_primary_of(self.agent)
+
+
+class SharedAgentViewSet(AgentPlaneViewSet):
+    """Base of the agent paths that operators use as well (dashboard-api 2.8)."""
+
+    authentication_classes = [AgentAuthentication, StaffSessionAuthentication]
+    permission_classes = [IsOperatorOrClient]
+
+    def initial(self, request: ApiRequest, *args: Any, **kwargs: Any) -> None:
+        self.perform_authentication(request)
+        if request.user and request.user.is_operator:
+            request.auth = find_any_agent(agent_id=kwargs["agent_id"])
+        super().initial(request, *args, **kwargs)
 
 
 class AgentViewSet(AgentPlaneViewSet):

@@ -1,3 +1,8 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from analytics.views import AgentStatisticsViewSet
+
+urlpatterns = [
+    path("api/agents/<str:agent_id>/statistics", AgentStatisticsViewSet.as_view({"get": "retrieve"})),
+    path("api/client/agents/<str:agent_id>/statistics", AgentStatisticsViewSet.as_view({"get": "retrieve"})),
+]

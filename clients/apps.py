@@ -8,4 +8,6 @@ class ClientsConfig(AppConfig):
     name = "clients"
 
     def ready(self) -> None:
+        from clients import checks  # noqa: F401 (registers the system checks)
+
         register_converter(ClientIdConverter, "client")

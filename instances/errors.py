@@ -1,4 +1,4 @@
-from spotopt.common.errors import Conflict, NotFound
+from spotopt.common.errors import Conflict, DomainError, NotFound
 
 
 class InstanceNotFound(NotFound):
@@ -21,3 +21,17 @@ class AgentUnavailable(Conflict):
     """The agent is deleted, disabled or offline, so nobody would fetch the order."""
 
     code = "AGENT_UNAVAILABLE"
+
+
+class AutoSwitchDisabled(DomainError):
+    """Agents take a 403 here for "not wanted" and carry on (agent-api 3.15)."""
+
+    code = "AUTO_SWITCH_DISABLED"
+    status_code = 403
+
+
+class ReplicaNotFound(NotFound):
+    code = "REPLICA_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such replica")

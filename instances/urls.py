@@ -2,6 +2,8 @@ from django.urls import path
 
 from instances.views.agents import RegistrationViewSet, ReportViewSet
 from instances.views.clients import InstanceViewSet
+from instances.views.emergencies import EmergencyStatusViewSet, NoticeViewSet
+from instances.views.replicas import ClientReplicaViewSet, ReplicaViewSet
 
 AGENT = "api/agents/<str:agent_id>"
 INSTANCE = "api/client/instances/<str:instance_id>"
@@ -15,8 +17,19 @@ urlpatterns = [
     path(f"{AGENT}/switch-report", ReportViewSet.as_view({"post": "switch_report"})),
     path(f"{AGENT}/action-result", ReportViewSet.as_view({"post": "action_result"})),
     path(f"{AGENT}/termination", ReportViewSet.as_view({"post": "termination"})),
-    path(f"{AGENT}/termination-report", ReportViewSet.as_view({"post": "termination_report"})),
-    path(f"{AGENT}/termination-notice", ReportViewSet.as_view({"post": "termination_report"})),
+    path(f"{AGENT}/termination-report", NoticeViewSet.as_view({"post": "termination_report"})),
+    path(f"{AGENT}/termination-notice", NoticeViewSet.as_view({"post": "termination_report"})),
+    path(f"{AGENT}/termination-imminent", NoticeViewSet.as_view({"post": "termination_imminent"})),
+    path(f"{AGENT}/rebalance-recommendation", NoticeViewSet.as_view({"post": "rebalance"})),
+    path(f"{AGENT}/rebalance-notice", NoticeViewSet.as_view({"post": "rebalance"})),
+    path(f"{AGENT}/create-emergency-replica", NoticeViewSet.as_view({"post": "create_emergency_replica"})),
+    path(f"{AGENT}/emergency-status", EmergencyStatusViewSet.as_view({"get": "emergency_status"})),
+    path(f"{AGENT}/replica-config", EmergencyStatusViewSet.as_view({"get": "replica_config"})),
+    path(f"{AGENT}/replicas", ReplicaViewSet.as_view({"get": "list", "post": "create"})),
+    path(f"{AGENT}/replicas/<str:replica_id>", ReplicaViewSet.as_view({"put": "bind", "delete": "destroy"})),
+    path(f"{AGENT}/replicas/<str:replica_id>/promote", ReplicaViewSet.as_view({"post": "promote"})),
+    path(f"{AGENT}/replicas/<str:replica_id>/status", ReplicaViewSet.as_view({"post": "status"})),
+    path(f"{AGENT}/replicas/<str:replica_id>/sync-status", ReplicaViewSet.as_view({"post": "sync_status"})),
     path(f"{AGENT}/shutdown", ReportViewSet.as_view({"post": "shutdown"})),
     path(f"{AGENT}/instances-to-terminate", ReportViewSet.as_view({"get": "instances_to_terminate"})),
     path(f"{AGENT}/instance-launched", ReportViewSet.as_view({"post": "instance_launched"})),
@@ -24,5 +37,6 @@ urlpatterns = [
     path("api/client/instances/launch", InstanceViewSet.as_view({"post": "launch"})),
     path(f"{INSTANCE}/force-switch", InstanceViewSet.as_view({"post": "force_switch"})),
     path(f"{INSTANCE}/terminate", InstanceViewSet.as_view({"post": "terminate"})),
+    path("api/client/<client:client_id>/replicas", ClientReplicaViewSet.as_view({"get": "list"})),
     path("api/client/<client:client_id>/instances", InstanceViewSet.as_view({"get": "list"})),
 ]

@@ -22,7 +22,8 @@ def secrets_are_strong(app_configs: Any, **kwargs: Any) -> Messages:
 
 @checks.register(checks.Tags.security, deploy=True)
 def token_keys_are_their_own(app_configs: Any, **kwargs: Any) -> Messages:
-    derived = f"pepper:{settings.SECRET_KEY}" in settings.TOKEN_PEPPERS
+    key = settings.SECRET_KEY
+    derived = f"pepper:{key}" in settings.TOKEN_PEPPERS or f"encryption:{key}" in settings.TOKEN_ENCRYPTION_KEYS
     hint = "Set TOKEN_PEPPERS and TOKEN_ENCRYPTION_KEYS, or changing SECRET_KEY locks every agent out."
     return [checks.Warning("Token keys are derived from SECRET_KEY.", hint=hint, id="spotopt.W002")] if derived else []
 

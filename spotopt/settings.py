@@ -196,9 +196,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 STATIC_URL = "/static/"
-STATIC_ROOT = (
-    env.str("STATIC_ROOT", default="") or None
-)  # only for a web server that serves them itself (collectstatic)
+STATIC_ROOT = env.str("STATIC_ROOT", default="") or None  # only for a web server that serves them (collectstatic)
 WHITENOISE_USE_FINDERS = True  # admin assets are served without a collectstatic step
 
 # --- What the product does ----------------------------------------------------------------------------------------

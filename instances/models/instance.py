@@ -68,8 +68,9 @@ class Instance(models.Model):
     termination_confirmed = models.BooleanField(default=False)
     terminated_at = models.DateTimeField(null=True, blank=True)
     termination_reason = models.CharField(max_length=255, default="", blank=True)
-    # Ledger rows of earlier hours are final; late news lowers this and the roll-up starts again from here.
-    ledger_from = models.DateTimeField(default=clock.now)
+    # Ledger rows of earlier hours are final; late news lowers this and the roll-up starts again from here. Null once
+    # the instance is gone and all its hours are final.
+    ledger_from = models.DateTimeField(null=True, blank=True, default=clock.now)
     created_at = models.DateTimeField(default=clock.now)
 
     # "Exactly one running_primary per agent" on every engine.
@@ -87,6 +88,7 @@ class Instance(models.Model):
             models.Index(fields=["client", "created_at"], name="instance_by_client"),
             models.Index(fields=["instance_id"], name="instance_by_ec2_id"),  # operators' search, clash warning (R11)
             models.Index(fields=["status", "zombie_since"], name="instance_zombies"),  # sweep_terminations
+            models.Index(fields=["ledger_from"], name="instance_ledger_due"),  # roll_up_ledger
         ]
         constraints = [
             models.UniqueConstraint(fields=["client", "instance_id"], name="instance_identity"),

@@ -43,6 +43,8 @@ class InterruptionEpisode(models.Model):
     detected_at = models.DateTimeField(default=clock.now)
     last_reported_at = models.DateTimeField(default=clock.now)
     deadline_at = models.DateTimeField(null=True, blank=True)
+    replica = models.ForeignKey("instances.Replica", models.SET_NULL, null=True, blank=True, related_name="+")
+    promoted_at = models.DateTimeField(null=True, blank=True)
     resolved_at = models.DateTimeField(null=True, blank=True)
     error_message = models.TextField(default="", blank=True)
     metadata = models.JSONField(default=dict, blank=True)

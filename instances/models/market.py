@@ -17,6 +17,7 @@ class OnDemandPrice(models.Model):
     is_estimate = models.BooleanField(default=False)  # the agent's fallback figure (agent-api 3.10), not a list price
     changed_at = models.DateTimeField()
     last_confirmed_at = models.DateTimeField()
+    recorded_at = models.DateTimeField(null=True, blank=True)  # newest row in the history; estimates have none
 
     class Meta:
         db_table = "ondemand_prices"

@@ -61,6 +61,7 @@ class Replica(models.Model):
     hourly_cost = PriceField(null=True, blank=True)
     claimed_by = ExactCharField(max_length=64, default="", blank=True)  # the instance that was told to launch it
     claimed_until = models.DateTimeField(null=True, blank=True)
+    launch_command_id = ExactCharField(max_length=64, default="", blank=True)  # v5's LAUNCH_INSTANCE
     signal_type = models.CharField(max_length=32, default="", blank=True)
     signal_at = models.DateTimeField(null=True, blank=True)
     deadline_at = models.DateTimeField(null=True, blank=True)

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agents.models import Agent, Command
-from agents.services.commands import conclude, enqueue, lock_agent
-from instances.errors import InstanceNotFound
+from agents.services.commands import conclude, enqueue
 from instances.models import Instance, InstanceAlias
-from instances.services import merging, roles, switching
+from instances.services import binding, merging, roles, switching
+from instances.services.launch_failures import record_failure
 from notifications.services import emit, notify
 from spotopt.common import clock
-from spotopt.common.db import retried_transaction
 
 Status, Type, Purpose = Instance.Status, Command.Type, Command.Purpose
 
@@ -83,16 +82,6 @@ def request_launch(*, agent: Agent, spec: LaunchSpec, purpose: str, created_by: 
     return command
 
 
-@retried_transaction
-def record_launched(*, agent: Agent, temporary_id: str, instance_id: str, request_id: str) -> Instance:
-    """POST instance-launched. Raises InstanceNotFound when neither the temporary id nor the request is known."""
-    agent = lock_agent(agent.pk)
-    placeholder = _placeholder(agent, temporary_id, request_id)
-    if placeholder is None:
-        raise InstanceNotFound
-    return confirm(agent=agent, placeholder=placeholder, instance_id=instance_id, at=clock.now())
-
-
 def confirm(*, agent: Agent, placeholder: Instance, instance_id: str, at: datetime) -> Instance:
     """EC2 runs it: bind the real id and give the instance its role. The caller holds the agent's lock."""
     instance = bind(agent=agent, placeholder=placeholder, instance_id=instance_id, at=at)
@@ -134,6 +123,7 @@ def confirm_by_evidence(*, agent: Agent, instance: Instance, at: datetime) -> No
     command = Command.objects.filter(public_id=instance.command_id).first() if instance.command_id else None
     if instance.role_hint != "primary":
         roles.attach_standby(agent=agent, instance=instance, at=at)
+        binding.bind_launched(agent=agent, instance=instance, at=at)
     elif command and command.instance_id != agent.instance_id and command.purpose == Purpose.SWITCH:
         roles.make_zombie(instance=instance, at=at)  # too late: the workload has moved on since
     elif command and command.purpose == Purpose.SWITCH and roles.primary_of(agent):
@@ -147,6 +137,7 @@ def confirm_by_evidence(*, agent: Agent, instance: Instance, at: datetime) -> No
 
 
 def fail(*, agent: Agent, placeholder: Instance, reason: str, at: datetime) -> None:
+    record_failure(agent=agent, pool_id=placeholder.pool_id, message=reason, at=at)
     roles.mark_terminated(instance=placeholder, at=at, reason=f"launch failed: {reason}")
     notify(
         client=agent.client,
@@ -157,7 +148,7 @@ def fail(*, agent: Agent, placeholder: Instance, reason: str, at: datetime) -> N
     )
 
 
-def _placeholder(agent: Agent, temporary_id: str, request_id: str) -> Instance | None:
+def placeholder_of(agent: Agent, temporary_id: str, request_id: str) -> Instance | None:
     """The row a launch was announced under, by temporary id, alias or command."""
     own = Instance.objects.filter(client_id=agent.client_id, agent=agent)
     if temporary_id and (found := own.filter(instance_id=temporary_id).first()):

@@ -14,7 +14,7 @@ from agents.models import Agent
 from agents.services.commands import lock_agent
 from clients.models import Client
 from instances.models import Instance
-from instances.services import launches, merging, replicas, roles, switching
+from instances.services import binding, failover, launches, merging, replicas, roles, switching, usage
 from notifications.services import emit, notify
 from spotopt.common import clock
 from spotopt.common.db import retried_transaction
@@ -75,6 +75,9 @@ def register(*, client: Client, body: Registration) -> Registered:
         if not instance.is_gone:
             _give_role(agent, instance, now)
     role = _settle(agent, instance, body, now)
+    if role == "replica" and failover.pursue(agent=agent, at=now):  # perhaps the standby that is waited for
+        instance.refresh_from_db()
+        role = "primary" if instance.is_primary else role
     emit(
         event_type="agent_registered",
         client=client,
@@ -152,8 +155,9 @@ def _give_role(agent: Agent, instance: Instance, now: datetime) -> None:
         switching.conclude_by_registration(agent=agent, instance=instance, command=command, at=now)  # R5
     elif replicas.expects(agent=agent, instance=instance):
         roles.attach_standby(agent=agent, instance=instance, at=now)  # R6
-        replicas.bind_registered(agent=agent, instance=instance, at=now)
+        binding.bind_registered(agent=agent, instance=instance, at=now)
     elif agent.is_silent(at=now):
+        usage.close_silent(instance=primary, heard_at=agent.last_heartbeat_at)
         roles.make_primary(agent=agent, instance=instance, at=now)  # R7
         roles.retire_orders(agent=agent, reason="The instance was replaced")
     else:

@@ -1,12 +1,13 @@
-"""What a v5 agent says about an order it ran (agent-api 3.9). Idempotent: cached re-reports are normal."""
+"""What a v5 agent says about an order it ran (agent-api 3.9, 3.33). Idempotent: cached re-reports are normal."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from agents.models import Agent, Command
 from agents.services.commands import conclude, lock_agent
-from instances.models import Instance
-from instances.services import launches, roles, terminations
+from instances.errors import InstanceNotFound
+from instances.models import Instance, Replica
+from instances.services import failover, launches, replicas, roles, terminations
 from spotopt.common import clock
 from spotopt.common.db import retried_transaction
 
@@ -21,6 +22,20 @@ class ActionResult:
 
 
 @retried_transaction
+def record_launched(*, agent: Agent, temporary_id: str, instance_id: str, request_id: str) -> Instance:
+    """POST instance-launched. Raises InstanceNotFound when neither the temporary id nor the request is known."""
+    agent = lock_agent(agent.pk)
+    placeholder = launches.placeholder_of(agent, temporary_id, request_id)
+    if placeholder is None:
+        raise InstanceNotFound
+    now = clock.now()
+    instance = launches.confirm(agent=agent, placeholder=placeholder, instance_id=instance_id, at=now)
+    failover.pursue(agent=agent, at=now)
+    instance.refresh_from_db()
+    return instance
+
+
+@retried_transaction
 def record_result(*, agent: Agent, result: ActionResult) -> str:
     """Returns the command's status, or `unknown` for a request that is not this agent's."""
     agent = lock_agent(agent.pk)
@@ -32,6 +47,7 @@ def record_result(*, agent: Agent, result: ActionResult) -> str:
         Command.Type.TERMINATE_INSTANCE: _termination_ended,
     }.get(Command.Type(command.command_type), _other_ended)
     handle(agent, command, result)
+    failover.pursue(agent=agent, at=clock.now())
     command.refresh_from_db()
     return command.status
 
@@ -42,6 +58,7 @@ def _launch_ended(agent: Agent, command: Command, result: ActionResult) -> None:
     if not result.succeeded:
         if placeholder and placeholder.status == Instance.Status.LAUNCHING:
             launches.fail(agent=agent, placeholder=placeholder, reason=result.error_message, at=now)
+            _fail_replica(agent, command, result.error_message)
         _other_ended(agent, command, result)
     elif placeholder and result.cloud_instance_id and result.is_confirmed:
         launches.confirm(agent=agent, placeholder=placeholder, instance_id=result.cloud_instance_id, at=now)
@@ -49,6 +66,12 @@ def _launch_ended(agent: Agent, command: Command, result: ActionResult) -> None:
         if placeholder and result.cloud_instance_id:
             launches.bind(agent=agent, placeholder=placeholder, instance_id=result.cloud_instance_id, at=now)
         conclude(command=command, succeeded=True, message="Launched; EC2 has not confirmed it yet")
+
+
+def _fail_replica(agent: Agent, command: Command, reason: str) -> None:
+    replica = Replica.objects.active().filter(agent=agent, launch_command_id=command.public_id).first()
+    if replica:
+        replicas.fail(agent=agent, replica=replica, at=clock.now(), reason=reason)
 
 
 def _termination_ended(agent: Agent, command: Command, result: ActionResult) -> None:

@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from agents.models import Agent, Command
 from agents.services.commands import conclude, lock_agent
 from clients.models import Client
-from instances.models import Instance, Switch
+from instances.models import Instance, Replica, Switch
 from instances.selectors.samples import recent_samples
 from instances.services import merging, roles
 from notifications.services import emit, notify
@@ -137,6 +137,26 @@ def conclude_by_registration(*, agent: Agent, instance: Instance, command: Comma
     conclude(command=command, succeeded=True, message="The successor registered")
     roles.retire_orders(agent=agent, reason="The workload moved", except_pk=command.pk)
     _announce(switch, agent)
+
+
+def record_promotion(
+    *, agent: Agent, old: Instance, new: Instance, trigger: str, at: datetime, replica: Replica
+) -> Switch:
+    """A standby took over: the server itself made the move, so there is no report to wait for."""
+    report = SwitchReport(
+        old=_side(old),
+        new=_side(new),
+        timing={
+            "initiated_at": replica.signal_at or at,
+            "instance_launched_at": replica.launched_at,
+            "instance_ready_at": replica.ready_at,
+            "traffic_switched_at": at,
+        },
+    )
+    switch = Switch(client_id=agent.client_id, agent=agent, created_at=at, source=Switch.Source.PROMOTED)
+    switch.trigger = trigger
+    _describe(switch, report, None)
+    return switch
 
 
 def _awaiting(at: datetime) -> QuerySet[Command]:

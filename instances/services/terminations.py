@@ -16,7 +16,7 @@ from agents.models import Agent, Command
 from agents.services.commands import enqueue, lock_agent
 from instances.errors import InstanceNotFound
 from instances.models import Instance, Replica
-from instances.services import interruptions, roles
+from instances.services import episodes, roles
 from notifications.services import emit, notify
 from spotopt.common import clock
 from spotopt.common.db import retried_transaction
@@ -263,7 +263,7 @@ def _close_reclaimed(agent: Agent, instance: Instance, now: datetime) -> bool:
         instance.save(update_fields=["notice_deadline"])
         return False
     roles.mark_terminated(instance=instance, at=deadline, reason="reclaimed by AWS")
-    interruptions.close_episodes(agent=agent, instance_id=instance.instance_id, at=now)
+    episodes.close_gone(agent=agent, instance_id=instance.instance_id, at=now)
     return True
 
 

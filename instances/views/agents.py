@@ -16,6 +16,7 @@ from agents.views import AgentPlaneViewSet
 from clients.authentication import ClientTokenAuthentication
 from clients.permissions import IsClient
 from clients.principals import ApiRequest
+from instances.serializers.prices import parse_pricing_report
 from instances.serializers.reports import (
     HeartbeatIn,
     InstanceNamedIn,
@@ -23,22 +24,18 @@ from instances.serializers.reports import (
     RegisterIn,
     ResultIn,
     SwitchIn,
-    TerminationReportIn,
 )
 from instances.services import (
     departures,
     heartbeats,
-    interruptions,
-    launches,
     pricing,
     registration,
     results,
     switching,
     terminations,
 )
-from instances.services.pricing import parse_pricing_report
 from notifications.services import emit
-from spotopt.common import clock, wire
+from spotopt.common import clock
 from spotopt.common.errors import Invalid
 
 log = logging.getLogger(__name__)
@@ -168,29 +165,6 @@ class ReportViewSet(AgentPlaneViewSet):
             log.warning("action-result for unknown request %s", result.request_id)
         return Response({"success": True, "request_id": result.request_id, "status": status})
 
-    def termination_report(self, request: ApiRequest, agent_id: str) -> Response:
-        body = TerminationReportIn().parse(request.data)
-        instance_id = body["instance_id"]
-        if not instance_id:
-            raise Invalid("Validation failed", details={"instance_id": ["This field is required."]})
-        if body["kind"] == "notice":
-            deadline = wire.clamp_time(body["termination_time"], received_at=clock.now())
-            episode = interruptions.record_termination_notice(
-                agent=self.agent, instance_id=instance_id, deadline=deadline if body["termination_time"] else None
-            )
-            status, message = episode.status, "Termination notice recorded"
-        else:
-            terminated_at = body["terminated_at"]
-            status = terminations.record_outcome(
-                agent=self.agent,
-                instance_id=instance_id,
-                succeeded=body["success"] is not False,
-                error=body["error"],
-                terminated_at=wire.clamp_time(terminated_at, received_at=clock.now()) if terminated_at else None,
-            )
-            message = "Termination recorded"
-        return Response({"success": True, "message": message, "instance_id": instance_id, "status": status})
-
     def termination(self, request: ApiRequest, agent_id: str) -> Response:
         body = InstanceNamedIn().parse(request.data)
         caller = self.caller(claimed=body["instance_id"])
@@ -227,7 +201,7 @@ class ReportViewSet(AgentPlaneViewSet):
         missing = [name for name in ("temp_instance_id", "instance_id") if not body[name]]
         if missing:
             raise Invalid("Validation failed", details={name: ["This field is required."] for name in missing})
-        instance = launches.record_launched(
+        instance = results.record_launched(
             agent=self.agent,
             temporary_id=body["temp_instance_id"],
             instance_id=body["instance_id"],

@@ -1,4 +1,4 @@
-"""The base of every background job: once for cron and tests, `--loop` for a service unit."""
+"""The base of every background job: once for cron and tests, `--loop` for a service unit of its own."""
 
 import logging
 import signal
@@ -35,16 +35,28 @@ class JobCommand(BaseCommand):
             return
         stop = StopSignal()
         while not stop.requested:
-            try:
-                log.info("%s: %s", type(self).__module__.rpartition(".")[2], self.run(**dry_run))
-            except Exception:  # a failed round is logged and the loop goes on: the next one starts afresh
-                log.exception("%s failed", type(self).__module__.rpartition(".")[2])
-            close_old_connections()
+            run_and_log(self, **dry_run)
             stop.sleep(options["interval"])
 
     def run(self, **options: Any) -> str:
         """Do one round and say in a few words what was done."""
         raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        return type(self).__module__.rpartition(".")[2]
+
+
+def run_and_log(job: JobCommand, **options: Any) -> bool:
+    """One round that cannot end a loop: a failure is logged, False is returned, and the next round starts afresh."""
+    try:
+        log.info("%s: %s", job.name, job.run(**options), extra={"job": job.name})
+    except Exception:
+        log.exception("%s failed", job.name, extra={"job": job.name})
+        return False
+    finally:
+        close_old_connections()
+    return True
 
 
 class StopSignal:

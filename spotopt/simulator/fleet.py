@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +24,7 @@ from spotopt.simulator.server import JobRunner, Server
 from spotopt.simulator.steerer import Steerer
 from spotopt.simulator.transport import Transport
 from spotopt.simulator.workload import Workload
-from spotopt.simulator.world import World
+from spotopt.simulator.world import Chances, World
 
 START_WITHIN_SECONDS = 600
 SPOT_SHARE = 0.75  # of the workloads that start on spot capacity
@@ -76,7 +77,7 @@ class Fleet:
         self.runner = runner
         duration = options.days * 86400 if options.days else ENDLESS
         scheduler = Scheduler(clock, start=options.start, speed=options.speed, threads=options.threads)
-        chances = World.__dataclass_fields__["chances"].default_factory()  # type: ignore[misc]
+        chances = Chances()
         network = "127" if transport.bind_sources else "10"
         cloud = Cloud(
             prices,
@@ -92,6 +93,7 @@ class Fleet:
             Pace(options.stretch),
             ends_at=options.start + duration,
             seed=options.seed,
+            chances=chances,
         )
         self.steerer = Steerer(self.world, per_day=options.switches_per_day)
         self.operations = Operations(self.world)
@@ -111,10 +113,7 @@ class Fleet:
         for part in (self.steerer, self.operations, self.reclaims, PriceWatch(world), self.rounds, self.chaos):
             if part:
                 part.start()
-        try:
-            world.scheduler.run(world.ends_at, after_batch)
-        except KeyboardInterrupt:
-            world.scheduler.stop_requested = True
+        world.scheduler.run(world.ends_at, after_batch)
         ended = world.now
         wall = time.monotonic() - started
         try:
@@ -136,7 +135,7 @@ class Fleet:
                 )
                 world.workloads[workload.key] = workload
                 delay = rng.random() * START_WITHIN_SECONDS
-                world.scheduler.after(delay, lambda w=workload: self._launch(w), key=workload.key)  # type: ignore[misc]
+                world.scheduler.after(delay, partial(self._launch, workload), key=workload.key)
 
     def _launch(self, workload: Workload) -> None:
         instance = workload.launch(pool=workload.pool, mode=workload.mode, surely=True)
@@ -206,7 +205,7 @@ def probe_routes(transport: Transport) -> None:
     with transport.session() as session:
         for kind, (method, name) in OPTIONAL_ROUTES.items():
             path = f"/api/agents/{NO_AGENT}/{name}"
-            body = {} if method == "POST" else None
+            body: dict[str, Any] | None = {} if method == "POST" else None
             reply = transport.call(session, method, path, body, kind=f"probe {kind}", expected=(400, 404, 405))
             if reply.status in (404, 405) and reply.get("code") != "AGENT_NOT_FOUND":
                 transport.missing.add(kind)

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 HEARTBEAT_SECONDS = 30
+ROUNDING_SECONDS = 0.5  # or a moment on the grid, computed a hair early, would be its own successor
 
 # Idle calls per minute of each dialect (agent-api 1.1): what an automatic stretch is computed from
 IDLE_CALLS_PER_MINUTE = {"v2": 7.2, "v4": 12.2, "v4b": 4.2, "v5": 14.2}
@@ -30,7 +31,7 @@ class Pace:
     def idle_due(self, now: float, interval: float, *, phase: float, longest: float = math.inf) -> float:
         """The next call of an idle worker: the first moment after now that is `phase` past a multiple of the period."""
         period = min(interval * self.stretch, max(longest, interval))
-        return math.floor((now - phase) / period + 1) * period + phase
+        return math.floor((now - phase + ROUNDING_SECONDS) / period + 1) * period + phase
 
 
 def automatic_stretch(*, mix: dict[str, int], days: float, target_requests: int) -> float:

@@ -76,14 +76,16 @@ def render(result: Result) -> str:
         ("", ""),
         ("savings in USD", _money("simulator", account) + (f"   {_money('server', server)}" if server else "")),
     ]  # fmt: skip
-    for name, ours, theirs in (
-        ("  on-demand baseline", account.baseline, server and server.baseline),
-        ("  paid", account.paid, server and server.paid),
-        ("  of that beside the primary", account.overhead, server and server.overhead),
-        ("  hours of service", account.hours, server and server.hours),
+    for name, amount in (
+        ("  on-demand baseline", "baseline"),
+        ("  paid", "paid"),
+        ("  of that beside the primary", "overhead"),
+        ("  hours of service", "hours"),
     ):
+        ours = getattr(account, amount)
         text = f"simulator {ours:12.4f}"
-        if theirs is not None:
+        if server is not None:
+            theirs = getattr(server, amount)
             text += f"   server {theirs:12.4f}   {relative_difference(ours, theirs):7.3%}"
         rows.append((name, text))
     verdict = "unknown: the server's ledger cannot be read from here"

@@ -161,7 +161,7 @@ class Server:
         raise ServerFailed(f"The server did not start. {tail(self.log)}")
 
     def _on_database_server(self, statement: str) -> None:
-        import MySQLdb  # only where MariaDB or MySQL is used
+        import MySQLdb  # type: ignore[import-untyped]  # only where MariaDB or MySQL is used
 
         connection = MySQLdb.connect(
             host=os.environ["DB_HOST"],

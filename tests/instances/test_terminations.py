@@ -307,7 +307,7 @@ class TestTheSweep:
         assert sweep()["reclaimed"] == 1
         instance = Instance.objects.get()
         assert (instance.status, instance.terminated_at) == ("terminated", clock.now() - timedelta(seconds=61))
-        assert InterruptionEpisode.objects.get().status == "resolved"
+        assert InterruptionEpisode.objects.get().status == "failed"  # nothing took over
 
     def test_believes_a_host_that_is_still_heard(self, v4, agent, now):
         v4.post("termination-report", {"instance_id": "i-0new", "notice_type": "TERMINATION"})

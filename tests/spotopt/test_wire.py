@@ -50,9 +50,7 @@ def test_an_alias_fills_in_for_a_missing_or_null_field():
 
 
 def test_nested_objects_and_lists_keep_only_usable_items():
-    body = Body().parse(
-        {"instance": {"instance_id": "i-1", "extra": 1}, "blocks": [{"instance_id": "i-2"}, 3]}
-    )
+    body = Body().parse({"instance": {"instance_id": "i-1", "extra": 1}, "blocks": [{"instance_id": "i-2"}, 3]})
     assert body["instance"] == {"instance_id": "i-1"}
     assert body["blocks"][0] == {"instance_id": "i-2"}
 
@@ -119,9 +117,7 @@ def test_unbelievable_times_become_the_time_of_receipt():
         assert clamp_time(value, received_at=T0) == value
 
 
-@pytest.mark.parametrize(
-    ("value", "price"), [(0.0132, "0.0132"), ("0.0132", "0.0132"), (1.23456789, "1.234568")]
-)
+@pytest.mark.parametrize(("value", "price"), [(0.0132, "0.0132"), ("0.0132", "0.0132"), (1.23456789, "1.234568")])
 def test_prices_are_decimals_with_six_places(value, price):
     assert WirePrice().run_validation(value) == Decimal(price)
     assert WirePrice().run_validation(value).as_tuple().exponent == -6

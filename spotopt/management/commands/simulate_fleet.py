@@ -1,8 +1,11 @@
 """`manage.py simulate_fleet`: a fleet of simulated agents against a running server, or one started for it."""
 
 import shutil
+import signal
 import time
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ ENDLESS_PRICE_DAYS = 730.0
 
 class Command(BaseCommand):
     help = "Run a fleet of simulated agents against the server and compare both accounts of what happened."
+    requires_system_checks = []  # the server is another process, often on another machine
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         where = parser.add_argument_group("server")
@@ -117,7 +121,8 @@ class Command(BaseCommand):
         progress = Progress(
             fleet.world, write=self._write_raw, every_seconds=given["progress_every"], is_terminal=is_terminal()
         )
-        result = fleet.run(progress)
+        with graceful_stop(fleet):
+            result = fleet.run(progress)
         progress.finish()
         fleet.world.transport.close()
         self.stdout.write(render(result))
@@ -126,6 +131,22 @@ class Command(BaseCommand):
     def _write_raw(self, text: str) -> None:
         self.stdout.write(text, ending="")
         self.stdout.flush()
+
+
+@contextmanager
+def graceful_stop(fleet: Fleet) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM ends the simulation between two moments, so that the table still comes."""
+
+    def stop(*_: object) -> None:
+        fleet.world.scheduler.stop_requested = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def make_options(given: dict[str, Any], *, start: float) -> Options:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, ClassVar
 
 from spotopt.simulator.ec2 import Instance
@@ -133,7 +134,12 @@ class AgentProcess:
 
     def later(self, seconds: float, action: Callable[[], None]) -> Event:
         """`action` after a while, if this process still lives then."""
-        return self.world.scheduler.after(seconds, lambda: self.is_alive and action(), key=self.workload.key)
+
+        def act() -> None:
+            if self.is_alive:
+                action()
+
+        return self.world.scheduler.after(seconds, act, key=self.workload.key)
 
     def every(
         self,
@@ -152,24 +158,27 @@ class AgentProcess:
             phase = math.floor(self.rng.random() * 12) / 12 * interval * pace.stretch
         worker = Worker(action.__name__, interval, action, urgent, phase, longest)
         self.workers.append(worker)
-        worker.event = self.later(first + 0.2, lambda: self._work(worker))
+        worker.event = self.later(first + 0.2, partial(self._work, worker))
 
     def wake(self, reason: str) -> None:
         """Something began: workers that care go over to their true rate."""
         if not self.is_alive or not self.world.pace.is_stretched:
             return
         for worker in self.workers:
-            soon = self.world.now + self.rng.random() * worker.interval
-            if reason in worker.urgent and worker.event and worker.event.at > soon:
-                worker.event.cancel()
-                worker.event = self.later(soon - self.world.now, lambda worker=worker: self._work(worker))  # type: ignore[misc]
+            if reason in worker.urgent:
+                self._bring_forward(worker, within=worker.interval)
 
     def hurry(self, action: Callable[[], None], *, within: float) -> None:
         """Bring one worker's next call forward."""
         for worker in self.workers:
-            if worker.action == action and worker.event and worker.event.at > self.world.now + within:
-                worker.event.cancel()
-                worker.event = self.later(self.rng.random() * within, lambda worker=worker: self._work(worker))  # type: ignore[misc]
+            if worker.action == action:
+                self._bring_forward(worker, within=within)
+
+    def _bring_forward(self, worker: Worker, *, within: float) -> None:
+        delay = self.rng.random() * within
+        if worker.event and worker.event.at > self.world.now + delay:
+            worker.event.cancel()
+            worker.event = self.later(delay, partial(self._work, worker))
 
     def _work(self, worker: Worker) -> None:
         worker.action()
@@ -180,7 +189,7 @@ class AgentProcess:
             due = now + worker.interval
         else:
             due = self.world.pace.idle_due(now, worker.interval, phase=worker.phase, longest=worker.longest)
-        worker.event = self.later(due - now, lambda: self._work(worker))
+        worker.event = self.later(due - now, partial(self._work, worker))
 
     # --- Talk -----------------------------------------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ class ReplicaWorkers(AgentProcess):
         reply = self.post("replicas", body, kind="replicas")
         replica_id = str(reply.get("replica_id"))
         self._say(replica_id, {"status": "syncing", "sync_started_at": self.iso()})
-        self._say(replica_id, {"status": "ready", "sync_completed_at": self.iso()})
+        self._say_ready(replica_id)
         order.outcome = "done"
         self.acknowledge(command, success=True, message=f"Replica {replica_id} created")
 
@@ -77,7 +77,10 @@ class ReplicaWorkers(AgentProcess):
         path = f"/api/agents/{self.agent_id}/replicas/{replica_id}"
         self.call("PUT", path, {"instance_id": instance.id, "status": "syncing"}, kind="replicas")
         ready = instance.running_at - self.world.now + READY_STEP_SECONDS
-        self.later(ready, lambda: self._say(replica_id, {"status": "ready", "sync_completed_at": self.iso()}))
+        self.later(ready, lambda: self._say_ready(replica_id))
+
+    def _say_ready(self, replica_id: str) -> None:
+        self._say(replica_id, {"status": "ready", "sync_completed_at": self.iso()})
 
     def _launch_standby(self, az: str) -> Instance | None:
         own = self.instance.pool

@@ -180,8 +180,8 @@ class AgentV5(AgentProcess):
             if confirmed:
                 self.world.promises.switch(self.instance.id, new.id, str(self.agent_id))
         took = int(self.world.now - new.launched_at)
-        metadata = {"ami_id": new.ami_id, "security_groups": ["sg-0f1e"], "subnet_id": "subnet-0a1b"}
-        metadata |= {"confirmation_time_seconds": took}
+        metadata: dict[str, Any] = {"ami_id": new.ami_id, "security_groups": ["sg-0f1e"], "subnet_id": "subnet-0a1b"}
+        metadata["confirmation_time_seconds"] = took
         self._conclude(command, order, then, instance_id=new.id, metadata=metadata)
 
     def _terminate(

@@ -1,0 +1,75 @@
+"""The arithmetic of the ledger (dashboard-api 5.3): usage intervals × prices → cost per clock hour. No database."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+
+from instances.models import UsageInterval
+from instances.selectors.prices import Steps
+from instances.services.usage import hour_of
+from spotopt.common.fields import Mode
+
+HOUR = timedelta(hours=1)
+Key = tuple[datetime, str, str, str]  # hour, role, mode, pool id
+_MICROSECONDS_PER_HOUR = HOUR // timedelta(microseconds=1)
+_SECONDS, _USD = Decimal("0.001"), Decimal("0.000000001")
+
+
+@dataclass(frozen=True)
+class Used:
+    """A stretch of time with constant role, mode and pool, within the time that is accounted for."""
+
+    role: str
+    mode: str
+    pool_id: str
+    start: datetime
+    end: datetime
+
+
+@dataclass
+class Amounts:
+    """Times in microseconds, money in USD × microseconds / hour until it is rounded: sums stay exact."""
+
+    used: int = 0
+    priced: int = 0
+    paid: Decimal = Decimal(0)
+    baseline: Decimal = Decimal(0)
+
+    def rounded(self) -> dict[str, Decimal]:
+        """Named as the columns of the ledger."""
+        return {
+            "seconds": (Decimal(self.used) / 1_000_000).quantize(_SECONDS),
+            "priced_seconds": (Decimal(self.priced) / 1_000_000).quantize(_SECONDS),
+            "paid_usd": (self.paid / _MICROSECONDS_PER_HOUR).quantize(_USD),
+            "baseline_usd": (self.baseline / _MICROSECONDS_PER_HOUR).quantize(_USD),
+        }
+
+
+def amounts_by_hour(stretches: Iterable[Used], *, spot: dict[str, Steps], ondemand: Steps) -> dict[Key, Amounts]:
+    """`spot` by pool id. p(t) is the price paid, d(t) the on-demand price; only a primary has a baseline."""
+    found: dict[Key, Amounts] = {}
+    for used in stretches:
+        paid_steps = {Mode.SPOT: spot.get(used.pool_id), Mode.ONDEMAND: ondemand}.get(Mode(used.mode)) or Steps()
+        is_primary = used.role == UsageInterval.Role.PRIMARY
+        for start, end in _pieces(used, paid_steps, ondemand if is_primary else Steps()):
+            hour = found.setdefault((hour_of(start), used.role, used.mode, used.pool_id), Amounts())
+            length = (end - start) // timedelta(microseconds=1)
+            hour.used += length
+            paid, listed = paid_steps.at(start), ondemand.at(start) if is_primary else Decimal(0)
+            if paid is not None and listed is not None:
+                hour.priced += length
+                hour.paid += paid * length
+                hour.baseline += listed * length
+    return found
+
+
+def _pieces(used: Used, *steps: Steps) -> Iterator[tuple[datetime, datetime]]:
+    """The stretch, cut at full hours and wherever a price changes."""
+    cuts = {used.start, used.end, *(t for one in steps for t in one.changes(used.start, used.end))}
+    full_hour = hour_of(used.start) + HOUR
+    while full_hour < used.end:
+        cuts.add(full_hour)
+        full_hour += HOUR
+    return pairwise(sorted(cuts))

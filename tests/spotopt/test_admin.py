@@ -1,0 +1,218 @@
+"""The operators' console: every page opens, stays cheap, and lets nobody type in what only services may change."""
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group, User
+from django.urls import reverse
+
+from agents.models import Agent, CleanupLog, Command, PricingReport
+from clients.models import Client, ClientTombstone
+from instances.models import Instance, OnDemandPriceHistory, Pool, SpotPriceHistory
+from notifications.models import PricingAlert, SystemEvent
+from spotopt.common import clock
+from tests.factories import (
+    AgentFactory,
+    ClientFactory,
+    CommandFactory,
+    InterruptionEpisodeFactory,
+    NotificationFactory,
+    OperatorFactory,
+    PoolFactory,
+    ReplicaFactory,
+    SwitchFactory,
+    SystemEventFactory,
+    UsageIntervalFactory,
+    token_of,
+)
+
+pytestmark = pytest.mark.django_db
+
+ROWS = 50
+MAX_QUERIES = 12
+REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
+BY_HAND = {Client, Pool, User, Group}  # the only tables where a form saves anything
+
+
+@pytest.fixture
+def console(client, staff):
+    client.force_login(staff)
+    return client
+
+
+def page(model, name, *args):
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}", args=args)
+
+
+def fill(number):
+    """`number` rows of every model in the console, each with its own agent and client."""
+    now = clock.now()
+    for n in range(number):
+        agent = AgentFactory()
+        UsageIntervalFactory(instance=agent.instances.get())
+        for factory in (CommandFactory, ReplicaFactory, SwitchFactory, InterruptionEpisodeFactory):
+            factory(agent=agent)
+        NotificationFactory(client=agent.client)
+        SystemEventFactory(client=agent.client)
+        PricingAlert.objects.create(client=agent.client, threshold=1)
+        PoolFactory(instance_type=f"t{n}.medium")
+        PricingReport.objects.create(agent=agent, slot=0, received_at=now)
+        CleanupLog.objects.create(agent=agent, reported_at=now)
+        ClientTombstone.objects.create(public_id=f"gone-{n}", name="Gone", created_at=now)
+        OperatorFactory()
+        Group.objects.create(name=f"Group {n}")
+
+
+@pytest.fixture
+def rows(db):
+    fill(ROWS)
+
+
+@pytest.mark.parametrize("model", REGISTERED, ids=lambda model: model._meta.label)
+class TestEveryPage:
+    def test_the_list_of_fifty_rows_is_cheap(self, console, rows, model, django_assert_max_num_queries):
+        if not model._default_manager.exists():
+            pytest.skip("nothing makes rows of it yet")
+        with django_assert_max_num_queries(MAX_QUERIES):
+            answer = console.get(page(model, "changelist"))
+        assert answer.status_code == 200
+        assert len(answer.context["cl"].result_list) >= min(ROWS, 50)
+
+    def test_searching_works(self, console, model):
+        answer = console.get(page(model, "changelist"), {"q": "i-0123456789abcdef0"})
+        assert answer.status_code == 200
+
+    def test_one_row_opens_and_is_cheap(self, console, model, django_assert_max_num_queries):
+        fill(1)
+        row = model._default_manager.first()
+        if row is None:
+            pytest.skip("nothing makes rows of it yet")
+        with django_assert_max_num_queries(MAX_QUERIES):
+            assert console.get(page(model, "change", row.pk)).status_code == 200
+
+    def test_what_services_change_cannot_be_typed_in(self, console, model):
+        if model in BY_HAND:
+            pytest.skip("meant to be edited")
+        fill(1)
+        row = model._default_manager.first()
+        assert console.get(page(model, "add")).status_code == 403
+        if row is not None:
+            assert console.post(page(model, "change", row.pk), {"status": "online"}).status_code == 403
+            assert console.post(page(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+
+
+def test_every_table_an_operator_may_ask_about_is_there():
+    wanted = {Agent, Command, CleanupLog, PricingReport, Instance, Pool, Client, SystemEvent, SpotPriceHistory}
+    assert wanted | {OnDemandPriceHistory} <= set(REGISTERED)
+
+
+def test_the_console_asks_strangers_to_log_in(client):
+    answer = client.get(page(Client, "changelist"))
+    assert (answer.status_code, answer.headers["Location"].split("?")[0]) == (302, "/admin/login/")
+
+
+def test_a_pool_can_be_closed_and_keeps_a_price_that_moved_meanwhile(console):
+    pool = PoolFactory(price="0.01")
+    console.get(page(Pool, "change", pool.pk))
+    Pool.objects.filter(pk=pool.pk).update(price="0.02")
+    assert console.post(page(Pool, "change", pool.pk), {}).status_code == 302
+    pool.refresh_from_db()
+    assert (pool.is_active, float(pool.price)) == (False, 0.02)
+
+
+class TestClients:
+    def messages(self, answer):
+        return [str(message) for message in answer.context["messages"]]
+
+    def create(self, console, **body):
+        return console.post(page(Client, "add"), {"name": "Web", "email": ""} | body, follow=True)
+
+    def act(self, console, action, *clients, **body):
+        data = {"action": action, "_selected_action": [client.pk for client in clients]} | body
+        return console.post(page(Client, "changelist"), data, follow=True)
+
+    def test_a_new_clients_token_is_shown_once(self, console):
+        answer = self.create(console)
+        client = Client.objects.get()
+        token = token_of(client)
+        assert token in answer.content.decode()
+        for again in (
+            page(Client, "changelist"),
+            page(Client, "change", client.pk),
+            page(Client, "history", client.pk),
+        ):
+            assert token not in console.get(again).content.decode()
+
+    def test_no_page_shows_a_hash_or_a_ciphertext(self, console):
+        client = ClientFactory()
+        html = "".join(
+            console.get(page(Client, *which)).content.decode() for which in [["changelist"], ["change", client.pk]]
+        )
+        assert client.token_hash not in html
+        assert client.token_encrypted not in html
+
+    @pytest.mark.parametrize("body", [{"name": "WEB"}, {"name": " "}, {"name": "Shop", "email": "A@example.com"}])
+    def test_what_the_api_refuses_the_form_refuses(self, console, body):
+        ClientFactory(name="Web", email="a@example.com")
+        answer = self.create(console, **body)
+        assert answer.context["adminform"].form.errors
+        assert Client.objects.count() == 1
+
+    def test_a_client_can_be_renamed_and_the_event_says_by_whom(self, console, staff):
+        client = ClientFactory(name="Web")
+        answer = console.post(page(Client, "change", client.pk), {"name": "WEB shop", "email": "a@example.com"})
+        assert answer.status_code == 302
+        client.refresh_from_db()
+        assert (client.name, client.name_key, client.email) == ("WEB shop", "web shop", "a@example.com")
+        assert SystemEvent.objects.get(event_type="client_renamed").actor == staff.username
+
+    def test_a_new_token_is_made_only_after_a_warning(self, console):
+        client = ClientFactory()
+        old = token_of(client)
+        assert "Agents with it are locked out" in self.act(console, "regenerate_token", client).content.decode()
+        client.refresh_from_db()
+        assert token_of(client) == old
+        answer = self.act(console, "regenerate_token", client, confirmed="yes")
+        client.refresh_from_db()
+        assert token_of(client) != old
+        assert token_of(client) in self.messages(answer)[0]
+        assert SystemEvent.objects.filter(event_type="token_regenerated", client=client).exists()
+
+    def test_clients_can_be_shut_out_and_let_in_again(self, console):
+        clients = ClientFactory.create_batch(2)
+        assert self.messages(self.act(console, "deactivate", *clients)) == ["2 clients deactivated"]
+        assert not Client.objects.filter(is_active=True).exists()
+        assert self.messages(self.act(console, "activate", clients[0])) == ["1 clients activated"]
+        assert SystemEvent.objects.filter(event_type="client_deactivated").count() == 2
+
+    @pytest.mark.parametrize("from_list", [True, False])
+    def test_deleting_goes_through_the_service(self, console, from_list, django_capture_on_commit_callbacks):
+        client = AgentFactory().client
+        with django_capture_on_commit_callbacks(execute=True):
+            if from_list:
+                self.act(console, "delete_selected", client, post="yes")
+            else:
+                console.post(page(Client, "delete", client.pk), {"post": "yes"})
+        assert not Client.objects.exists()
+        assert not Agent.objects.exists()
+        assert ClientTombstone.objects.get().public_id == client.public_id
+
+    def test_the_question_before_deleting_loads_none_of_its_rows(self, console, django_assert_max_num_queries):
+        client = ClientFactory()
+        AgentFactory.create_batch(5, client=client)
+        with django_assert_max_num_queries(8):
+            answer = console.get(page(Client, "delete", client.pk))
+        assert "with its agents, instances" in answer.content.decode()
+
+    def test_who_may_only_look_can_do_nothing(self, client):
+        from django.contrib.auth.models import Permission
+
+        looker = OperatorFactory(is_superuser=False)
+        looker.user_permissions.add(Permission.objects.get(codename="view_client"))
+        client.force_login(looker)
+        tenant = ClientFactory()
+        token = token_of(tenant)
+        self.act(client, "regenerate_token", tenant, confirmed="yes")
+        self.act(client, "deactivate", tenant)
+        assert client.post(page(Client, "delete", tenant.pk), {"post": "yes"}).status_code == 403
+        tenant.refresh_from_db()
+        assert (token_of(tenant), tenant.is_active) == (token, True)
