@@ -25,7 +25,7 @@ class AgentPlaneViewSet(viewsets.GenericViewSet[Agent]):
 
     agent: Agent
 
-    def initial(self, request: ApiRequest, *args: Any, **kwargs: Any) -> None:
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
         """Who asks comes before what for, and both before what is said (agent-api 1.2 rule 13)."""
         super().initial(request, *args, **kwargs)
         if request.auth is None:
@@ -46,7 +46,7 @@ class SharedAgentViewSet(AgentPlaneViewSet):
     authentication_classes = [AgentAuthentication, StaffSessionAuthentication]
     permission_classes = [IsOperatorOrClient]
 
-    def initial(self, request: ApiRequest, *args: Any, **kwargs: Any) -> None:
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
         self.perform_authentication(request)
         if request.user and request.user.is_operator:
             request.auth = find_any_agent(agent_id=kwargs["agent_id"])

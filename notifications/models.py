@@ -56,9 +56,7 @@ class Notification(models.Model):
     class Meta:
         db_table = "notifications"
         indexes = [models.Index(fields=["client", "id"], name="notification_by_client")]
-        constraints = [
-            models.CheckConstraint(condition=Q(severity__in=Severity.values), name="notification_severity")
-        ]
+        constraints = [models.CheckConstraint(condition=Q(severity__in=Severity.values), name="notification_severity")]
 
     def __str__(self) -> str:
         return self.message

@@ -54,7 +54,7 @@ class OperatorFactory(DjangoModelFactory):
 
 
 class AgentFactory(DjangoModelFactory):
-    """With `primary=False`, or an empty `instance_id`, there is no instance; `primary__private_ip=…` reaches into it."""
+    """With `primary=False`, or an empty `instance_id`, there is no instance; `primary__private_ip=…` reaches in."""
 
     class Meta:
         model = Agent

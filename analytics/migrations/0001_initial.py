@@ -6,37 +6,73 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('agents', '0001_initial'),
-        ('clients', '0001_initial'),
-        ('instances', '0001_initial'),
+        ("agents", "0001_initial"),
+        ("clients", "0001_initial"),
+        ("instances", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='UsageLedger',
+            name="UsageLedger",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('hour', models.DateTimeField()),
-                ('role', models.CharField(choices=[('primary', 'Primary'), ('replica', 'Replica'), ('zombie', 'Zombie')], max_length=8)),
-                ('mode', models.CharField(choices=[('spot', 'Spot'), ('ondemand', 'Ondemand'), ('unknown', 'Unknown')], max_length=16)),
-                ('pool_id', spotopt.common.db.ExactCharField(blank=True, default='', max_length=128)),
-                ('seconds', models.DecimalField(decimal_places=3, max_digits=10)),
-                ('priced_seconds', models.DecimalField(decimal_places=3, max_digits=10)),
-                ('paid_usd', models.DecimalField(decimal_places=9, max_digits=16)),
-                ('baseline_usd', models.DecimalField(decimal_places=9, max_digits=16)),
-                ('agent', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='agents.agent')),
-                ('client', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='clients.client')),
-                ('instance', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='ledger', to='instances.instance')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("hour", models.DateTimeField()),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[("primary", "Primary"), ("replica", "Replica"), ("zombie", "Zombie")], max_length=8
+                    ),
+                ),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[("spot", "Spot"), ("ondemand", "Ondemand"), ("unknown", "Unknown")], max_length=16
+                    ),
+                ),
+                ("pool_id", spotopt.common.db.ExactCharField(blank=True, default="", max_length=128)),
+                ("seconds", models.DecimalField(decimal_places=3, max_digits=10)),
+                ("priced_seconds", models.DecimalField(decimal_places=3, max_digits=10)),
+                ("paid_usd", models.DecimalField(decimal_places=9, max_digits=16)),
+                ("baseline_usd", models.DecimalField(decimal_places=9, max_digits=16)),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.CASCADE, related_name="+", to="agents.agent"
+                    ),
+                ),
+                (
+                    "client",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="clients.client",
+                    ),
+                ),
+                (
+                    "instance",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="ledger",
+                        to="instances.instance",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'usage ledger',
-                'db_table': 'usage_ledger',
-                'indexes': [models.Index(fields=['client', 'hour'], name='ledger_by_client')],
-                'constraints': [models.UniqueConstraint(fields=('instance', 'hour', 'role', 'mode', 'pool_id'), name='ledger_once'), models.CheckConstraint(condition=models.Q(('priced_seconds__lte', models.F('seconds'))), name='ledger_priced_within_used')],
+                "verbose_name_plural": "usage ledger",
+                "db_table": "usage_ledger",
+                "indexes": [models.Index(fields=["client", "hour"], name="ledger_by_client")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("instance", "hour", "role", "mode", "pool_id"), name="ledger_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("priced_seconds__lte", models.F("seconds"))),
+                        name="ledger_priced_within_used",
+                    ),
+                ],
             },
         ),
     ]

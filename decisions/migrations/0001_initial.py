@@ -8,62 +8,122 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('agents', '0001_initial'),
-        ('clients', '0001_initial'),
+        ("agents", "0001_initial"),
+        ("clients", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ModelSession',
+            name="ModelSession",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', spotopt.common.fields.PublicIdField(default=spotopt.common.fields.new_id, editable=False, max_length=64, unique=True)),
-                ('status', models.CharField(choices=[('uploaded', 'Uploaded'), ('active', 'Active'), ('fallback', 'Fallback'), ('archived', 'Archived')], default='uploaded', max_length=16)),
-                ('name', models.CharField(blank=True, default='', max_length=255)),
-                ('version', models.CharField(blank=True, default='', max_length=64)),
-                ('files', models.JSONField(default=list)),
-                ('total_size', models.BigIntegerField(default=0)),
-                ('uploaded_by', models.CharField(blank=True, default='', max_length=128)),
-                ('notes', models.TextField(blank=True, default='')),
-                ('created_at', models.DateTimeField(default=spotopt.common.clock.now)),
-                ('activated_at', models.DateTimeField(blank=True, null=True)),
-                ('sole_status', models.GeneratedField(db_persist=True, expression=models.Case(models.When(models.Q(('status', 'active')), then=models.Value('active')), models.When(models.Q(('status', 'fallback')), then=models.Value('fallback'))), output_field=models.CharField(max_length=16, null=True))),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "public_id",
+                    spotopt.common.fields.PublicIdField(
+                        default=spotopt.common.fields.new_id, editable=False, max_length=64, unique=True
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("uploaded", "Uploaded"),
+                            ("active", "Active"),
+                            ("fallback", "Fallback"),
+                            ("archived", "Archived"),
+                        ],
+                        default="uploaded",
+                        max_length=16,
+                    ),
+                ),
+                ("name", models.CharField(blank=True, default="", max_length=255)),
+                ("version", models.CharField(blank=True, default="", max_length=64)),
+                ("files", models.JSONField(default=list)),
+                ("total_size", models.BigIntegerField(default=0)),
+                ("uploaded_by", models.CharField(blank=True, default="", max_length=128)),
+                ("notes", models.TextField(blank=True, default="")),
+                ("created_at", models.DateTimeField(default=spotopt.common.clock.now)),
+                ("activated_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "sole_status",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=models.Case(
+                            models.When(models.Q(("status", "active")), then=models.Value("active")),
+                            models.When(models.Q(("status", "fallback")), then=models.Value("fallback")),
+                        ),
+                        output_field=models.CharField(max_length=16, null=True),
+                    ),
+                ),
             ],
             options={
-                'db_table': 'model_sessions',
-                'constraints': [models.UniqueConstraint(fields=('sole_status',), name='model_session_one_live_one_fallback')],
+                "db_table": "model_sessions",
+                "constraints": [
+                    models.UniqueConstraint(fields=("sole_status",), name="model_session_one_live_one_fallback")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='DecisionRecord',
+            name="DecisionRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', spotopt.common.fields.PublicIdField(default=spotopt.common.fields.new_id, editable=False, max_length=64, unique=True)),
-                ('decision_type', models.CharField(choices=[('stay', 'Stay'), ('switch_spot', 'Switch Spot'), ('switch_ondemand', 'Switch Ondemand')], max_length=16)),
-                ('action', models.CharField(blank=True, default='', max_length=32)),
-                ('source', models.CharField(default='job', max_length=16)),
-                ('engine', models.CharField(blank=True, default='', max_length=64)),
-                ('engine_version', models.CharField(blank=True, default='', max_length=32)),
-                ('current_mode', models.CharField(choices=[('spot', 'Spot'), ('ondemand', 'Ondemand'), ('unknown', 'Unknown')], default='unknown', max_length=16)),
-                ('current_pool_id', spotopt.common.db.ExactCharField(blank=True, default='', max_length=128)),
-                ('target_pool_id', spotopt.common.db.ExactCharField(blank=True, default='', max_length=128)),
-                ('risk_score', models.DecimalField(blank=True, decimal_places=4, max_digits=5, null=True)),
-                ('expected_savings', models.DecimalField(blank=True, decimal_places=6, max_digits=14, null=True)),
-                ('confidence', models.DecimalField(blank=True, decimal_places=4, max_digits=5, null=True)),
-                ('reason', models.TextField(blank=True, default='')),
-                ('details', models.JSONField(blank=True, default=dict)),
-                ('command_id', spotopt.common.db.ExactCharField(blank=True, default='', max_length=64)),
-                ('created_at', models.DateTimeField(db_index=True, default=spotopt.common.clock.now)),
-                ('agent', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='decisions', to='agents.agent')),
-                ('client', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='clients.client')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "public_id",
+                    spotopt.common.fields.PublicIdField(
+                        default=spotopt.common.fields.new_id, editable=False, max_length=64, unique=True
+                    ),
+                ),
+                (
+                    "decision_type",
+                    models.CharField(
+                        choices=[
+                            ("stay", "Stay"),
+                            ("switch_spot", "Switch Spot"),
+                            ("switch_ondemand", "Switch Ondemand"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("action", models.CharField(blank=True, default="", max_length=32)),
+                ("source", models.CharField(default="job", max_length=16)),
+                ("engine", models.CharField(blank=True, default="", max_length=64)),
+                ("engine_version", models.CharField(blank=True, default="", max_length=32)),
+                (
+                    "current_mode",
+                    models.CharField(
+                        choices=[("spot", "Spot"), ("ondemand", "Ondemand"), ("unknown", "Unknown")],
+                        default="unknown",
+                        max_length=16,
+                    ),
+                ),
+                ("current_pool_id", spotopt.common.db.ExactCharField(blank=True, default="", max_length=128)),
+                ("target_pool_id", spotopt.common.db.ExactCharField(blank=True, default="", max_length=128)),
+                ("risk_score", models.DecimalField(blank=True, decimal_places=4, max_digits=5, null=True)),
+                ("expected_savings", models.DecimalField(blank=True, decimal_places=6, max_digits=14, null=True)),
+                ("confidence", models.DecimalField(blank=True, decimal_places=4, max_digits=5, null=True)),
+                ("reason", models.TextField(blank=True, default="")),
+                ("details", models.JSONField(blank=True, default=dict)),
+                ("command_id", spotopt.common.db.ExactCharField(blank=True, default="", max_length=64)),
+                ("created_at", models.DateTimeField(db_index=True, default=spotopt.common.clock.now)),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="decisions", to="agents.agent"
+                    ),
+                ),
+                (
+                    "client",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="clients.client"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'decision_records',
-                'indexes': [models.Index(fields=['agent', 'id'], name='decision_by_agent')],
+                "db_table": "decision_records",
+                "indexes": [models.Index(fields=["agent", "id"], name="decision_by_agent")],
             },
         ),
     ]

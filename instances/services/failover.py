@@ -68,7 +68,7 @@ def record_termination_notice(
 
 @retried_transaction
 def record_rebalance(*, agent: Agent, instance_id: str) -> InterruptionEpisode | None:
-    """A recommendation is often wrong, so it makes a standby and moves nothing (design 2.7). None: not the primary's."""
+    """A recommendation is often wrong, so it makes a standby and moves nothing (design 2.7). None: not the primary."""
     agent = lock_agent(agent.pk)
     now = clock.now()
     instance = Instance.objects.filter(agent=agent, instance_id=instance_id).first() or roles.primary_of(agent)
@@ -151,7 +151,7 @@ def promote_by_hand(*, agent: Agent, replica: Replica, keeps_old: bool, actor: s
     return Outcome(True, "replica_promoted", "The standby is the primary now", replica, primary.instance_id)
 
 
-# --- One attempt -------------------------------------------------------------------------------------------------------
+# --- One attempt ----------------------------------------------------------------------------------------------------
 
 
 def _try(
@@ -285,7 +285,7 @@ def _keep_as_standby(agent: Agent, old: Instance, at: datetime) -> None:
     )
 
 
-# --- Without a notice --------------------------------------------------------------------------------------------------
+# --- Without a notice -----------------------------------------------------------------------------------------------
 
 
 def _died_unannounced(agent: Agent, at: datetime) -> bool:
@@ -334,7 +334,7 @@ def _lose_standby(agent: Agent, instance: Instance, deadline: datetime, at: date
     return Outcome(True, "standby_lost", "The primary is not affected", old_instance_id=instance.instance_id)
 
 
-# --- Tidying up --------------------------------------------------------------------------------------------------------
+# --- Tidying up -----------------------------------------------------------------------------------------------------
 
 
 def _retire_unneeded(agent: Agent, at: datetime) -> None:

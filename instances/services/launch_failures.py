@@ -82,7 +82,7 @@ def retry_after(*, agent: Agent, at: datetime) -> datetime:
         failed.append(replica)
     if not failed:
         return at
-    ended = max(replica.terminated_at or replica.created_at for replica in failed)
+    ended: datetime = max(replica.terminated_at or replica.created_at for replica in failed)
     last = LaunchFailure.objects.filter(agent=agent).order_by("-at", "-id").first()
     pause = min(FIRST_PAUSE * 2 ** (len(failed) - 1), LONGEST_PAUSE)
     if last and last.at >= ended - timedelta(minutes=1):

@@ -1,4 +1,4 @@
-"""Standbys: asked for, launched by the agent, bound to an EC2 instance, ready, and away again (agent-api 2.3, 3.20–3.26).
+"""Standbys: asked for, launched by the agent, bound to an EC2 instance, ready, and away again (agent-api 3.20–3.26).
 
 A request is *unbound* until an EC2 id is known for it. Status only moves forward; a closed standby whose machine may
 run stays unconfirmed, and so on a termination list, until somebody saw the end. Callers hold the agent's lock.
@@ -26,7 +26,7 @@ CLAIM_IN_EMERGENCY = timedelta(seconds=45)
 LAUNCHERS = (Agent.Protocol.V4, Agent.Protocol.V5)  # v2 and v4-b cannot launch anything (agent-api 1.10)
 
 
-# --- Asking for one ---------------------------------------------------------------------------------------------------
+# --- Asking for one -------------------------------------------------------------------------------------------------
 
 
 def active_of(agent: Agent) -> list[Replica]:
@@ -106,7 +106,7 @@ def claim_launchable(*, agent: Agent, caller: Caller, at: datetime) -> list[Repl
     return waiting
 
 
-# --- It exists ---------------------------------------------------------------------------------------------------------
+# --- It exists ------------------------------------------------------------------------------------------------------
 
 
 def record_launched(
@@ -144,7 +144,7 @@ def record_launched(
     return replica, True
 
 
-# --- It goes -----------------------------------------------------------------------------------------------------------
+# --- It goes --------------------------------------------------------------------------------------------------------
 
 
 def retire(*, agent: Agent, replica: Replica, at: datetime, reason: str, status: str = Status.TERMINATED) -> None:
@@ -207,7 +207,7 @@ def confirm_terminated(*, agent: Agent, replica: Replica, at: datetime) -> None:
         roles.mark_terminated(instance=instance, at=at, reason=replica.error_message or "standby ended")
 
 
-# --- Manual mode keeps exactly one -------------------------------------------------------------------------------------
+# --- Manual mode keeps exactly one ----------------------------------------------------------------------------------
 
 
 def keep_one(*, agent: Agent, at: datetime) -> None:

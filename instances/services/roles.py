@@ -95,7 +95,8 @@ def mark_terminated(*, instance: Instance, at: datetime, reason: str, confirmed:
     instance.termination_confirmed = instance.termination_confirmed or confirmed
     _save(instance, instance.terminated_at or at, "terminated_at", "termination_reason", "termination_confirmed")
     # Nobody serves now; should the instance call after all, it is heard as the zombie it then is (agent-api 2.2).
-    Agent.objects.filter(pk=instance.agent_id, instance_id=instance.instance_id).update(instance_id="")
+    if instance.agent_id:
+        Agent.objects.filter(pk=instance.agent_id, instance_id=instance.instance_id).update(instance_id="")
 
 
 def retire_orders(*, agent: Agent, reason: str, except_pk: int | None = None) -> None:

@@ -8,72 +8,151 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('clients', '0001_initial'),
+        ("clients", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Notification',
+            name="Notification",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', spotopt.common.fields.PublicIdField(default=spotopt.common.fields.new_id, editable=False, max_length=64, unique=True)),
-                ('notification_type', models.CharField(max_length=64)),
-                ('severity', models.CharField(choices=[('info', 'Info'), ('success', 'Success'), ('warning', 'Warning'), ('error', 'Error'), ('critical', 'Critical')], default='info', max_length=16)),
-                ('message', models.TextField()),
-                ('agent_id', spotopt.common.db.ExactCharField(blank=True, default='', max_length=64)),
-                ('metadata', models.JSONField(blank=True, default=dict)),
-                ('read_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(db_index=True, default=spotopt.common.clock.now)),
-                ('client', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='notifications', to='clients.client')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "public_id",
+                    spotopt.common.fields.PublicIdField(
+                        default=spotopt.common.fields.new_id, editable=False, max_length=64, unique=True
+                    ),
+                ),
+                ("notification_type", models.CharField(max_length=64)),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[
+                            ("info", "Info"),
+                            ("success", "Success"),
+                            ("warning", "Warning"),
+                            ("error", "Error"),
+                            ("critical", "Critical"),
+                        ],
+                        default="info",
+                        max_length=16,
+                    ),
+                ),
+                ("message", models.TextField()),
+                ("agent_id", spotopt.common.db.ExactCharField(blank=True, default="", max_length=64)),
+                ("metadata", models.JSONField(blank=True, default=dict)),
+                ("read_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(db_index=True, default=spotopt.common.clock.now)),
+                (
+                    "client",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="notifications",
+                        to="clients.client",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'notifications',
-                'indexes': [models.Index(fields=['client', 'id'], name='notification_by_client')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('severity__in', ['info', 'success', 'warning', 'error', 'critical'])), name='notification_severity')],
+                "db_table": "notifications",
+                "indexes": [models.Index(fields=["client", "id"], name="notification_by_client")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("severity__in", ["info", "success", "warning", "error", "critical"])),
+                        name="notification_severity",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='PricingAlert',
+            name="PricingAlert",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', spotopt.common.fields.PublicIdField(default=spotopt.common.fields.new_id, editable=False, max_length=64, unique=True)),
-                ('alert_type', models.CharField(choices=[('price_above', 'Price Above'), ('price_below', 'Price Below'), ('savings_below', 'Savings Below')], default='price_above', max_length=16)),
-                ('pool_id', spotopt.common.db.ExactCharField(blank=True, default='', max_length=128)),
-                ('threshold', models.DecimalField(decimal_places=6, max_digits=12)),
-                ('channels', models.JSONField(default=list)),
-                ('is_enabled', models.BooleanField(default=True)),
-                ('is_crossed', models.BooleanField(default=False)),
-                ('last_triggered_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(default=spotopt.common.clock.now)),
-                ('client', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='pricing_alerts', to='clients.client')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "public_id",
+                    spotopt.common.fields.PublicIdField(
+                        default=spotopt.common.fields.new_id, editable=False, max_length=64, unique=True
+                    ),
+                ),
+                (
+                    "alert_type",
+                    models.CharField(
+                        choices=[
+                            ("price_above", "Price Above"),
+                            ("price_below", "Price Below"),
+                            ("savings_below", "Savings Below"),
+                        ],
+                        default="price_above",
+                        max_length=16,
+                    ),
+                ),
+                ("pool_id", spotopt.common.db.ExactCharField(blank=True, default="", max_length=128)),
+                ("threshold", models.DecimalField(decimal_places=6, max_digits=12)),
+                ("channels", models.JSONField(default=list)),
+                ("is_enabled", models.BooleanField(default=True)),
+                ("is_crossed", models.BooleanField(default=False)),
+                ("last_triggered_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(default=spotopt.common.clock.now)),
+                (
+                    "client",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="pricing_alerts", to="clients.client"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'pricing_alerts',
-                'constraints': [models.CheckConstraint(condition=models.Q(('threshold__gt', 0)), name='alert_threshold_positive')],
+                "db_table": "pricing_alerts",
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("threshold__gt", 0)), name="alert_threshold_positive")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='SystemEvent',
+            name="SystemEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('event_type', models.CharField(max_length=64)),
-                ('severity', models.CharField(choices=[('info', 'Info'), ('success', 'Success'), ('warning', 'Warning'), ('error', 'Error'), ('critical', 'Critical')], default='info', max_length=16)),
-                ('agent_id', spotopt.common.db.ExactCharField(blank=True, default='', max_length=64)),
-                ('instance_id', spotopt.common.db.ExactCharField(blank=True, default='', max_length=64)),
-                ('actor', models.CharField(blank=True, default='', max_length=64)),
-                ('message', models.TextField()),
-                ('metadata', models.JSONField(blank=True, default=dict)),
-                ('created_at', models.DateTimeField(db_index=True, default=spotopt.common.clock.now)),
-                ('client', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='clients.client')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("event_type", models.CharField(max_length=64)),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[
+                            ("info", "Info"),
+                            ("success", "Success"),
+                            ("warning", "Warning"),
+                            ("error", "Error"),
+                            ("critical", "Critical"),
+                        ],
+                        default="info",
+                        max_length=16,
+                    ),
+                ),
+                ("agent_id", spotopt.common.db.ExactCharField(blank=True, default="", max_length=64)),
+                ("instance_id", spotopt.common.db.ExactCharField(blank=True, default="", max_length=64)),
+                ("actor", models.CharField(blank=True, default="", max_length=64)),
+                ("message", models.TextField()),
+                ("metadata", models.JSONField(blank=True, default=dict)),
+                ("created_at", models.DateTimeField(db_index=True, default=spotopt.common.clock.now)),
+                (
+                    "client",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.CASCADE, related_name="+", to="clients.client"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'system_events',
-                'indexes': [models.Index(fields=['client', 'id'], name='event_by_client'), models.Index(fields=['instance_id', 'id'], name='event_by_instance')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('severity__in', ['info', 'success', 'warning', 'error', 'critical'])), name='event_severity')],
+                "db_table": "system_events",
+                "indexes": [
+                    models.Index(fields=["client", "id"], name="event_by_client"),
+                    models.Index(fields=["instance_id", "id"], name="event_by_instance"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("severity__in", ["info", "success", "warning", "error", "critical"])),
+                        name="event_severity",
+                    )
+                ],
             },
         ),
     ]
