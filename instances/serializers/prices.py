@@ -81,6 +81,7 @@ def parse_pricing_report(data: Any) -> PriceReport:
         instance_type=own["instance_type"],
         region=own["region"],
         az=own["az"],
+        mode=own["mode"],
         spot_price=prices["current_spot_price"] or of_own_pool,
         spot=tuple(quotes),
         listed=tuple(quote for quote in listed if quote.instance_type == "" or _TYPE.fullmatch(quote.instance_type)),

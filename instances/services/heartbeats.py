@@ -48,8 +48,7 @@ def _hear_primary(agent: Agent, caller: Caller, status: str, told: dict[str, str
         return say_goodbye(agent=agent, caller=caller)
     if agent.status == Status.SWITCHING:
         said = Status.SWITCHING  # ends with the command (agent-api 2.1)
-    if _is_news(agent, **told):
-        _learn_facts(agent_pk=agent.pk, **told)
+    learn_about_primary(agent=agent, **told)
     changes = {"last_heartbeat_at": clock.now()}
     if said == agent.status:
         # Compare-and-set on what was read, so that a heartbeat revives no agent that was just deleted or moved.
@@ -97,17 +96,19 @@ def _revive_as_zombie(*, client_id: int, instance_id: str) -> None:
         roles.make_zombie(instance=instance, at=clock.now())
 
 
-def _is_news(agent: Agent, *, az: str, instance_type: str, mode: str) -> bool:
-    """Something the primary learnt about itself only now; nulls are no news."""
-    return bool(
+def learn_about_primary(*, agent: Agent, az: str, instance_type: str, mode: str) -> None:
+    """What the primary says about itself, where it was unknown; nulls are no news, and contradictions neither (1.7)."""
+    is_news = (
         (az and not agent.az)
         or (instance_type and not agent.instance_type)
         or (mode != "unknown" and agent.current_mode == "unknown")
     )
+    if is_news:
+        _learn(agent_pk=agent.pk, az=az, instance_type=instance_type, mode=mode)
 
 
 @retried_transaction
-def _learn_facts(*, agent_pk: int, az: str, instance_type: str, mode: str) -> None:
+def _learn(*, agent_pk: int, az: str, instance_type: str, mode: str) -> None:
     if primary := roles.primary_of(lock_agent(agent_pk)):
         roles.learn_facts(instance=primary, az=az, instance_type=instance_type, mode=mode)
 

@@ -84,7 +84,7 @@ def retry_after(*, agent: Agent, at: datetime) -> datetime:
         return at
     ended: datetime = max(replica.terminated_at or replica.created_at for replica in failed)
     last = LaunchFailure.objects.filter(agent=agent).order_by("-at", "-id").first()
-    pause = min(FIRST_PAUSE * 2 ** (len(failed) - 1), LONGEST_PAUSE)
+    pause: timedelta = min(FIRST_PAUSE * 2 ** (len(failed) - 1), LONGEST_PAUSE)
     if last and last.at >= ended - timedelta(minutes=1):
         pause = max(pause, PAUSES.get(Class(last.error_class), pause))
     return ended + pause

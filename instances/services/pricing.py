@@ -17,6 +17,7 @@ from decimal import Decimal
 from agents.models import Agent, PricingReport
 from instances.models import OnDemandPrice, Pool
 from instances.services import price_news
+from instances.services.heartbeats import learn_about_primary
 from instances.services.price_news import ListQuote, Sighting
 from spotopt.common import clock
 from spotopt.common.db import retried, upsert
@@ -46,6 +47,7 @@ class PriceReport:
     instance_type: str = ""
     region: str = ""
     az: str = ""
+    mode: str = "unknown"
     spot_price: Decimal | None = None  # of the instance's own pool
     spot: tuple[SpotQuote, ...] = ()
     listed: tuple[ListQuote, ...] = ()
@@ -73,6 +75,8 @@ def record_report(*, agent: Agent, caller_instance_id: str, report: PriceReport)
     _confirm(report, [pool for pool_id, pool in pools.items() if pool_id not in spot_news])
     if caller_instance_id and caller_instance_id == agent.instance_id:
         _keep(agent, report)
+        if report.instance_id == agent.instance_id:  # v2 says nowhere else how its instance is bought
+            learn_about_primary(agent=agent, az=report.az, instance_type=report.instance_type, mode=report.mode)
     slot_start = int(clock.now().timestamp()) // SLOT_SECONDS * SLOT_SECONDS
     return Recorded(f"{agent.public_id}-{slot_start}", inserted)
 

@@ -90,6 +90,13 @@ class TestThePrimary:
         assert (agent().current_mode, agent().current_pool_id) == ("spot", "t3.medium.us-east-1a")
         assert row("i-0aaa").pool_id == "t3.medium.us-east-1a"
 
+    def test_of_v2_says_how_it_is_bought_in_its_price_report_only(self, client_token, now):
+        program = V2(client_token, instance_id="i-0aaa")
+        program.register()
+        block = {"instance_id": "i-0aaa", "instance_type": "t3.medium", "az": "us-east-1a", "current_mode": "spot"}
+        program.post("pricing-report", {"instance": block, "spot_pools": []})
+        assert (agent().current_mode, row("i-0aaa").pool_id) == ("spot", "t3.medium.us-east-1a")
+
     def test_does_not_change_what_is_known(self, v4):
         v4.facts |= {"mode": "ondemand", "az": "us-east-1f"}
         v4.heartbeat()
