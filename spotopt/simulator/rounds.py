@@ -79,20 +79,21 @@ class PriceWatch:
     def start(self) -> None:
         if self.world.pace.is_stretched:
             for pool in self.world.prices.series:
-                self._await_change(pool)
+                self._await_change(pool, after=self.world.now)
 
-    def _await_change(self, pool: Pool) -> None:
-        at = self.world.prices.series[pool].next_change(self.world.now)
+    def _await_change(self, pool: Pool, *, after: float) -> None:
+        at = self.world.prices.series[pool].next_change(after)
         if at is not None:
-            self.world.scheduler.at(at, lambda: self._changed(pool), key=f"market {pool.id}")
+            self.world.scheduler.at(at, lambda: self._changed(pool, at), key=f"market {pool.id}")
 
-    def _changed(self, pool: Pool) -> None:
+    def _changed(self, pool: Pool, at: float) -> None:
+        """`at` may lie a fraction of a second ahead of the clock, which moves by batches of a second."""
         watchers = [w for w in self.world.workloads.values() if _sees(w, pool)]
         if watchers:
             watcher = self._rng.choice(watchers)
             within = REPORT_WITHIN_SECONDS / len(watchers)
             self.world.scheduler.after(0, lambda: _report_soon(watcher, within), key=watcher.key)
-        self._await_change(pool)
+        self._await_change(pool, after=at)
 
 
 def _sees(workload: Workload, pool: Pool) -> bool:
