@@ -31,7 +31,7 @@ def bind(*, agent: Agent, replica: Replica, instance_id: str, at: datetime) -> b
         replica.termination_confirmed = False
         _orphan(agent, instance_id, at)
     else:
-        _attach(agent, replica, at)
+        attach(agent, replica, at)
     replica.save()
     return True
 
@@ -51,7 +51,7 @@ def bind_launched(*, agent: Agent, instance: Instance, at: datetime) -> None:
     advance(replica=replica, status=Status.READY, at=at)
 
 
-def _attach(agent: Agent, replica: Replica, at: datetime) -> None:
+def attach(agent: Agent, replica: Replica, at: datetime) -> Instance:
     """The instance row of a standby; merged with what its own agent registered before."""
     instance, is_new = Instance.objects.get_or_create(
         client_id=agent.client_id,
@@ -73,6 +73,7 @@ def _attach(agent: Agent, replica: Replica, at: datetime) -> None:
         merging.bring_under(agent=agent, instance=instance, at=at)
     if instance.status == Instance.Status.LAUNCHING:
         roles.attach_standby(agent=agent, instance=instance, at=at)
+    return instance
 
 
 def _orphan(agent: Agent, instance_id: str, at: datetime) -> None:

@@ -13,7 +13,7 @@ from agents.models import Agent, Command
 from agents.services.commands import enqueue, lock_agent
 from instances.errors import AutoSwitchDisabled, NoSuitablePool
 from instances.models import Instance, InterruptionEpisode, Replica
-from instances.services import episodes, replicas, roles, switching
+from instances.services import binding, episodes, replicas, roles, switching
 from instances.services.placement import Wish
 from notifications.services import emit, notify
 from spotopt.common import clock
@@ -142,7 +142,8 @@ def promote_by_hand(*, agent: Agent, replica: Replica, keeps_old: bool, actor: s
     primary = roles.primary_of(agent)
     if replica.status == Replica.Status.PROMOTED:
         return Outcome(True, "replica_promoted", "It is the primary already", replica)
-    if not replica.is_active or not replica.instance_id or primary is None:
+    is_gone = replica.instance_id in replicas.without_machine(agent)
+    if not replica.is_active or not replica.instance_id or is_gone or primary is None:
         return Outcome(False, "conflict", "It was closed or promoted in the meantime", replica)
     _promote(agent, primary, replica, now, trigger="manual", actor=actor)
     if keeps_old:
@@ -186,7 +187,8 @@ def _is_last_moment(agent: Agent, episode: InterruptionEpisode, at: datetime) ->
 def _candidate(agent: Agent, takes_syncing: bool, preferred: str) -> Replica | None:
     """Bound, ready before syncing, then the oldest; the one that was named, if it will do (3.16 rule 3)."""
     able = {Replica.Status.READY} | ({Replica.Status.SYNCING} if takes_syncing else set())
-    fit = [r for r in replicas.active_of(agent) if r.instance_id and r.status in able]
+    gone = replicas.without_machine(agent)
+    fit = [r for r in replicas.active_of(agent) if r.instance_id and r.status in able and r.instance_id not in gone]
     return next((r for r in fit if r.public_id == preferred), fit[0] if fit else None)
 
 
@@ -224,7 +226,7 @@ def _promote(
     actor: str = "",
 ) -> None:
     """The one promotion there is: replica, roles, switch record, orders and episode in the caller's transaction."""
-    successor = Instance.objects.get(agent=agent, instance_id=replica.instance_id)
+    successor = binding.attach(agent, replica, at)
     replica.status, replica.promoted_at = Replica.Status.PROMOTED, at
     replica.save(update_fields=["status", "promoted_at"])
     roles.make_primary(agent=agent, instance=successor, at=at)
@@ -350,8 +352,9 @@ def _fail_silent_standbys(agent: Agent, at: datetime) -> None:
     """v4 does not watch standbys: one that was heard once and is no more counts as lost (4.5)."""
     for replica in replicas.active_of(agent):
         instance = Instance.objects.filter(agent=agent, instance_id=replica.instance_id).first()
-        if replica.instance_id and instance and replicas.is_silent(instance, at):
-            replicas.fail(agent=agent, replica=replica, at=at, reason="It is not heard any more")
+        if replica.instance_id and instance and (instance.is_gone or replicas.is_silent(instance, at)):
+            reason = "Its machine is gone" if instance.is_gone else "It is not heard any more"
+            replicas.fail(agent=agent, replica=replica, at=at, reason=reason)
 
 
 def _announce_request(agent: Agent, replica: Replica, episode: InterruptionEpisode) -> None:

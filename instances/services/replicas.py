@@ -227,3 +227,8 @@ def is_silent(instance: Instance, at: datetime) -> bool:
     """Heard once, and not for AGENT_HEARTBEAT_TIMEOUT seconds; many images carry no agent and are never heard."""
     limit = timedelta(seconds=settings.AGENT_HEARTBEAT_TIMEOUT)
     return instance.last_seen_at is not None and at - instance.last_seen_at > limit
+
+
+def without_machine(agent: Agent) -> set[str]:
+    """EC2 ids of this agent's machines that are leaving or gone; nothing can be moved there any more."""
+    return set(Instance.objects.filter(agent=agent, status__in=Instance.GONE).values_list("instance_id", flat=True))

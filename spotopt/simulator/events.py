@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -45,7 +46,8 @@ class Scheduler:
         self._origin = (time.monotonic(), start)
 
     def at(self, when: float, action: Action, *, key: str) -> Event:
-        event = Event(max(when, self.now), next(self._sequence), action, key)
+        # Up to the next whole second: all of a batch then find the clock where they expect it, or a little later.
+        event = Event(max(math.ceil(when), self.now), next(self._sequence), action, key)
         with self._lock:
             heapq.heappush(self._heap, event)
         return event

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.dialects import V4
-from tests.factories import AgentFactory, CommandFactory, InstanceFactory, token_of
+from tests.factories import AgentFactory, CommandFactory, InstanceFactory, ReplicaFactory, token_of
 
 pytestmark = pytest.mark.django_db
 
@@ -29,6 +29,21 @@ AGENT_PATHS = [
     ("post", "/instance-terminated"),
     ("post", "/mark-command-executed"),
     ("post", "/commands/some-command/executed"),
+    ("get", "/replicas"),
+    ("get", "/replicas?status=launching"),
+    ("get", "/emergency-status"),
+    ("get", "/replica-config"),
+    ("post", "/replicas"),
+    ("put", "/replicas/some-replica"),
+    ("delete", "/replicas/some-replica"),
+    ("post", "/replicas/some-replica/promote"),
+    ("post", "/replicas/some-replica/status"),
+    ("post", "/replicas/some-replica/sync-status"),
+    ("post", "/create-emergency-replica"),
+    ("post", "/termination-imminent"),
+    ("post", "/rebalance-recommendation"),
+    ("post", "/rebalance-notice"),
+    ("post", "/termination-notice"),
 ]
 OTHER_PATHS = [
     ("post", "/api/agents/register"),
@@ -113,6 +128,20 @@ class TestWhoMayCall:
     def test_an_agent_that_failed_to_register_calls_as_none(self, tenant_api):
         assert_is_refusal(tenant_api.post("/api/agents/None/heartbeat"), 404, "AGENT_NOT_FOUND")
 
+    def test_another_tenants_standby_does_not_exist(self, tenant, tenant_api):
+        agent, foreign = AgentFactory(client=tenant), ReplicaFactory()
+        path = f"/api/agents/{agent.public_id}/replicas/{foreign.public_id}"
+        responses = [
+            tenant_api.put(path, {"instance_id": "i-0bbb"}),
+            tenant_api.delete(path),
+            tenant_api.post(f"{path}/status", {"status": "ready"}),
+            tenant_api.post(f"{path}/promote", {}),
+        ]
+        for response in responses:
+            assert_is_refusal(response, 404, "REPLICA_NOT_FOUND")
+        foreign.refresh_from_db()
+        assert foreign.status == "ready"
+
     def test_the_admin_token_is_no_agent(self, admin_api):
         agent = AgentFactory()
         assert_is_refusal(admin_api.post(f"/api/agents/{agent.public_id}/heartbeat"), 403, "FORBIDDEN")
@@ -124,9 +153,10 @@ class TestNonsense:
     def test_never_is_a_crash(self, tenant, tenant_api, path, body):
         agent = AgentFactory(client=tenant)
         CommandFactory(agent=agent, public_id="some-command")
+        ReplicaFactory(agent=agent, public_id="some-replica")
         response = post_as_it_is(tenant_api, f"/api/agents/{agent.public_id}{path}", body)
         assert_is_contract(response)
-        assert response.status_code in (200, 400, 404)
+        assert response.status_code in (200, 201, 400, 404, 409)
 
     @pytest.mark.parametrize("body", NONSENSE)
     def test_never_refuses_a_heartbeat(self, tenant, tenant_api, body):

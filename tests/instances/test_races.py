@@ -10,12 +10,13 @@ from django.db import connection
 from agents.models import Agent, Command
 from agents.services.sweeps import mark_silent_agents_offline
 from clients.models import Client
-from instances.models import Instance, Switch, UsageInterval
+from instances.models import Instance, InterruptionEpisode, Replica, Switch, UsageInterval
+from instances.services.failover import sweep_agent
 from instances.services.terminations import sweep
 from notifications.models import Notification
 from spotopt.common import clock
 from tests.dialects import V4, V5
-from tests.factories import CommandFactory, InstanceFactory, PoolFactory
+from tests.factories import CommandFactory, InstanceFactory, PoolFactory, ReplicaFactory
 
 pytestmark = [pytest.mark.mysql, pytest.mark.django_db(transaction=True)]
 
@@ -156,6 +157,69 @@ def test_launch_results_and_registration_of_one_launch(client_token, tenant_api)
     assert Switch.objects.count() == 1
     assert new.heartbeat().json()["agent_id"] == v5.agent_id
     assert_invariants()
+
+
+def notice(program):
+    body = {"instance_id": program.instance_id, "termination_time": None, "detected_at": None}
+    return program.post("termination-imminent", body)
+
+
+def test_ten_notices_at_once_are_one_promotion(v4):
+    agent = Agent.objects.get()
+    InstanceFactory(agent=agent, instance_id="i-0bbb", status="running_replica")
+    ReplicaFactory(agent=agent, instance_id="i-0bbb", status="ready")
+    responses = at_once(*[lambda: notice(v4)] * 10)
+    assert codes(responses) == [200] * 10
+    assert {r.json()["success"] for r in responses} == {True}
+    assert sorted(r.json()["action"] for r in responses) == ["already_handled"] * 9 + ["replica_promoted"]
+    assert (Switch.objects.count(), Replica.objects.get().status) == (1, "promoted")
+    assert Agent.objects.get().instance_id == "i-0bbb"
+
+
+def test_notices_and_requests_at_once_are_one_standby(v4):
+    PoolFactory(az="us-east-1b")
+    v4.orders()
+    emergency = {"signal_type": "termination-notice", "instance_id": "i-0aaa"}
+    at_once(
+        *[lambda: notice(v4)] * 4,
+        *[lambda: v4.post("create-emergency-replica", emergency)] * 4,
+        *[lambda: v4.post("rebalance-recommendation", {"instance_id": "i-0aaa"})] * 2,
+    )
+    assert Replica.objects.count() == 1
+    assert InterruptionEpisode.objects.count() == 2  # one of each kind
+
+
+def test_all_that_completes_a_failover_at_once(v4):
+    """Binding, status, registration, the dying host's restart, a person's promotion and two sweepers."""
+    PoolFactory(az="us-east-1b")
+    v4.orders()
+    notice(v4)
+    replica = Replica.objects.get()
+    new = successor_of(v4)
+    path = f"/api/agents/{v4.agent_id}/replicas/{replica.public_id}"
+    responses = at_once(
+        lambda: v4.api.put(path, {"instance_id": "i-0bbb", "status": "syncing"}),
+        lambda: v4.post(f"replicas/{replica.public_id}/status", {"status": "ready"}),
+        new.register,
+        v4.register,
+        lambda: notice(v4),
+        lambda: v4.api.post(f"{path}/promote", {}),
+        lambda: sweep_agent(agent_pk=replica.agent_id),
+        lambda: sweep_agent(agent_pk=replica.agent_id),
+    )
+    assert codes(responses[:5]) == [200] * 5
+    sweep_agent(agent_pk=replica.agent_id)
+    assert Agent.objects.get().instance_id == "i-0bbb"
+    assert (Switch.objects.count(), Replica.objects.exclude(status="promoted").count()) == (1, 0)
+    assert Instance.objects.get(instance_id="i-0aaa").status in ("terminating", "zombie")
+    assert_invariants()
+
+
+def test_polls_at_once_launch_a_standby_once(v4):
+    v4.orders()
+    ReplicaFactory(agent=Agent.objects.get(), instance_id="", status="launching")
+    replies = at_once(*[lambda: v4.get("replicas?status=launching")] * 8)
+    assert sum(reply.json()["total"] for reply in replies) == 1
 
 
 def test_sweepers_at_once_tell_a_silence_once(v4):

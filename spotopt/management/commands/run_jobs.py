@@ -10,7 +10,7 @@ from spotopt.common import clock
 from spotopt.common.commands import JobCommand, StopSignal, run_and_log
 
 # All periodic jobs of the server, the urgent ones first. Each is a command of its own, with its own interval.
-JOBS = ["expire_commands", "sweep_terminations", "sweep_agents", "roll_up_ledger", "prune_history"]
+JOBS = ["sweep_failovers", "expire_commands", "sweep_terminations", "sweep_agents", "roll_up_ledger", "prune_history"]
 
 
 class Command(BaseCommand):
