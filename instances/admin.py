@@ -2,12 +2,15 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
 
 from instances.models import (
     Instance,
     InterruptionEpisode,
+    LaunchFailure,
     OnDemandPrice,
     OnDemandPriceHistory,
     Pool,
@@ -16,7 +19,10 @@ from instances.models import (
     Switch,
     UsageInterval,
 )
+from instances.selectors.timelines import steps_of, with_ends
+from instances.services.drills import start_drill
 from spotopt.common.admin import HistoryAdmin, OpsAdmin, ReadOnlyAdmin
+from spotopt.common.errors import DomainError
 
 OF_AGENT = ["=agent__public_id", "=agent__logical_agent_id"]
 
@@ -39,6 +45,23 @@ class InstanceAdmin(ReadOnlyAdmin):
     list_select_related = ["client", "agent"]
     search_fields = ["=instance_id", "=private_ip", "=public_ip", "=client__public_id", "=client__name", *OF_AGENT]
     ordering = ["-id"]
+    actions = ["rehearse_interruption"]
+
+    def has_drill_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("instances.change_instance")
+
+    @admin.action(description="Rehearse the interruption of these primaries", permissions=["drill"])
+    def rehearse_interruption(self, request: HttpRequest, instances: QuerySet[Instance]) -> None:
+        for instance in instances.select_related("agent__client"):
+            if instance.agent is None or not instance.is_primary:
+                self.message_user(request, f"{instance.instance_id} is no primary", messages.WARNING)
+                continue
+            try:
+                drill = start_drill(agent=instance.agent)
+            except DomainError as refusal:
+                self.message_user(request, refusal.message, messages.WARNING)
+            else:
+                self.message_user(request, f"{instance.instance_id}: {drill.outcome.message}")
 
 
 @admin.register(Replica)
@@ -152,7 +175,42 @@ class InterruptionEpisodeAdmin(HistoryAdmin):
     ]
     list_filter = ["kind", "status", "response", "is_drill"]
     list_select_related = ["agent"]
+    readonly_fields = ["timeline"]
+
+    @admin.display(description="Timeline")
+    def timeline(self, episode: InterruptionEpisode) -> str:
+        """A bar per step, to scale, with the seconds since the signal."""
+        ((_, gone_at),) = with_ends([episode])
+        steps = [step for step in steps_of(episode, gone_at) if step["seconds"] is not None]
+        longest = max([step["seconds"] for step in steps] + [1.0])
+        rows = (
+            (
+                step["step"].replace("_", " "),
+                max(0.5, 100 * step["seconds"] / longest),
+                f"{step['seconds']:.1f}",
+                step["at"],
+            )
+            for step in steps
+        )
+        return format_html(
+            '<table style="min-width:40em">{}</table>',
+            format_html_join(
+                "",
+                "<tr><td>{}</td><td style='width:50%'><div style='background:#417690;height:1em;width:{}%'></div></td>"
+                "<td>+{} s</td><td>{}</td></tr>",
+                rows,
+            ),
+        )
+
     search_fields = ["=public_id", "=instance_id", "=pool_id", *OF_AGENT]
+
+
+@admin.register(LaunchFailure)
+class LaunchFailureAdmin(HistoryAdmin):
+    list_display = ["at", "agent", "pool_id", "error_class", "error_code", "message"]
+    list_filter = ["error_class"]
+    list_select_related = ["agent"]
+    search_fields = ["=pool_id", "=error_code", *OF_AGENT]
 
 
 @admin.register(UsageInterval)

@@ -3,6 +3,7 @@ from django.urls import path
 from instances.views.agents import RegistrationViewSet, ReportViewSet
 from instances.views.clients import InstanceViewSet
 from instances.views.emergencies import EmergencyStatusViewSet, NoticeViewSet
+from instances.views.interruptions import AgentInterruptionViewSet, ClientInterruptionViewSet
 from instances.views.replicas import ClientReplicaViewSet, ReplicaViewSet
 
 AGENT = "api/agents/<str:agent_id>"
@@ -24,6 +25,7 @@ urlpatterns = [
     path(f"{AGENT}/rebalance-notice", NoticeViewSet.as_view({"post": "rebalance"})),
     path(f"{AGENT}/create-emergency-replica", NoticeViewSet.as_view({"post": "create_emergency_replica"})),
     path(f"{AGENT}/emergency-status", EmergencyStatusViewSet.as_view({"get": "emergency_status"})),
+    path(f"{AGENT}/interruptions", AgentInterruptionViewSet.as_view({"get": "list"})),
     path(f"{AGENT}/replica-config", EmergencyStatusViewSet.as_view({"get": "replica_config"})),
     path(f"{AGENT}/replicas", ReplicaViewSet.as_view({"get": "list", "post": "create"})),
     path(f"{AGENT}/replicas/<str:replica_id>", ReplicaViewSet.as_view({"put": "bind", "delete": "destroy"})),
@@ -37,6 +39,8 @@ urlpatterns = [
     path("api/client/instances/launch", InstanceViewSet.as_view({"post": "launch"})),
     path(f"{INSTANCE}/force-switch", InstanceViewSet.as_view({"post": "force_switch"})),
     path(f"{INSTANCE}/terminate", InstanceViewSet.as_view({"post": "terminate"})),
+    path("api/client/<client:client_id>/interruptions", ClientInterruptionViewSet.as_view({"get": "list"})),
+    path("api/client/<client:client_id>/interruptions/summary", ClientInterruptionViewSet.as_view({"get": "summary"})),
     path("api/client/<client:client_id>/replicas", ClientReplicaViewSet.as_view({"get": "list"})),
     path("api/client/<client:client_id>/instances", InstanceViewSet.as_view({"get": "list"})),
 ]
