@@ -38,7 +38,9 @@ class Demo:
     def __init__(self, options: argparse.Namespace, stop: StopRequest) -> None:
         self.options, self.stop = options, stop
         self.directory = Directory(options.directory.resolve())
-        self.url = f"http://{'localhost' if options.host in ('127.0.0.1', '0.0.0.0') else options.host}:{options.port}"  # noqa: S104
+        is_here = options.host in ("127.0.0.1", "0.0.0.0")  # noqa: S104
+        self.url = f"http://{'localhost' if is_here else options.host}:{options.port}"  # for people
+        self.address = f"http://{'127.0.0.1' if is_here else options.host}:{options.port}"  # needs no /etc/hosts
         self.children: list[Child] = []
 
     def run(self) -> None:
@@ -77,7 +79,7 @@ class Demo:
         return output
 
     def _start_fleet(self, token: str) -> None:
-        where = ["--url", self.url, "--token", token, "--clock-file", str(self.directory.clock_file)]
+        where = ["--url", self.address, "--token", token, "--clock-file", str(self.directory.clock_file)]
         pace = ["--days", "0", "--speed", str(self.options.speed), "--start", str(self.directory.simulated_now)]
         command = [*MANAGE, "simulate_fleet", *where, *pace, "--stretch", "1", "--agents", str(self.options.agents)]
         # On the terminal: its progress is what there is to watch.
@@ -86,7 +88,7 @@ class Demo:
     def _wait_until_healthy(self) -> None:
         server = self.children[-1]
         deadline = time.monotonic() + START_SECONDS
-        while not is_healthy(self.url):
+        while not is_healthy(self.address):
             self.stop.check()
             if server.has_ended:
                 raise DemoFailed(server.obituary())
