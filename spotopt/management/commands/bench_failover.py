@@ -12,38 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import requests
 from django.core.management.base import BaseCommand, CommandError
 
+from spotopt.simulator.hosts import Host, ready_pair
 from spotopt.simulator.server import Server, ServerFailed, temporary_directory
 
 HEARTBEAT_SECONDS = 30
-FACTS = {"instance_type": "t3.medium", "region": "us-east-1", "az": "us-east-1a", "agent_version": "4.0.0"}
 SENDERS = 4
-
-
-class Host:
-    """A v4 agent process on one instance, as far as this benchmark needs it."""
-
-    def __init__(self, url: str, token: str, *, name: str, instance_id: str) -> None:
-        self.url, self.instance_id = url, instance_id
-        self.session = requests.Session()
-        self.session.headers["Authorization"] = f"Bearer {token}"
-        body = FACTS | {"logical_agent_id": name, "instance_id": instance_id, "mode": "spot", "client_token": token}
-        self.agent_id = self.call("POST", "/api/agents/register", body)["agent_id"]
-        self.get("pending-commands")  # tells a v4 from a v4-b
-
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        response = self.session.request(method, self.url + path, json=body, timeout=30)
-        if response.status_code >= 300:
-            raise CommandError(f"{method} {path}: {response.status_code} {response.text[:200]}")
-        return response.json()
-
-    def get(self, path: str) -> Any:
-        return self.call("GET", f"/api/agents/{self.agent_id}/{path}")
-
-    def post(self, path: str, body: dict[str, Any]) -> Any:
-        return self.call("POST", f"/api/agents/{self.agent_id}/{path}", body)
 
 
 class Fleet:
@@ -106,7 +81,7 @@ class Command(BaseCommand):
             fleet = list(
                 threads.map(lambda n: Host(server.url, token, name=f"bg-{n}", instance_id=f"i-b{n}"), range(agents))
             )
-            pairs = list(threads.map(lambda n: _pair(server.url, token, n), range(2 * failovers)))
+            pairs = list(threads.map(lambda n: ready_pair(server.url, token, n), range(2 * failovers)))
         idle = sorted(_fail_over(*pair) for pair in pairs[:failovers])
         with Fleet(fleet) as background:
             time.sleep(2)
@@ -117,15 +92,6 @@ class Command(BaseCommand):
         for name, times in (("idle", idle), (f"{rate:.0f} heartbeats/s", busy)):
             figures = (times[len(times) // 2], times[int(len(times) * 0.99)], times[-1])
             self.stdout.write(f"{name:24}" + "".join(f"{1000 * seconds:>7.1f} ms" for seconds in figures))
-
-
-def _pair(url: str, token: str, number: int) -> tuple[Host, Host]:
-    """A primary and its ready standby, each with its agent."""
-    name = f"pair-{number}"
-    primary = Host(url, token, name=name, instance_id=f"i-p{number}")
-    standby = {"instance_id": f"i-s{number}", "replica_type": "manual", "status": "ready"}
-    primary.post("replicas", standby | {"pool_id": "t3.medium.us-east-1b"})
-    return primary, Host(url, token, name=name, instance_id=f"i-s{number}")
 
 
 def _fail_over(primary: Host, standby: Host) -> float:
