@@ -201,6 +201,7 @@ class Command(models.Model):
         CANCELLED = "cancelled"
 
     OPEN = (Status.PENDING, Status.DELIVERED)
+    DEAD = (Status.FAILED, Status.SUPERSEDED, Status.EXPIRED, Status.CANCELLED)
 
     class Priority(models.IntegerChoices):
         EMERGENCY = 100

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import Count, Exists, OuterRef, Q
 
-from agents.models import Agent
+from agents.models import Agent, Command
 from instances.models import Instance, InterruptionEpisode, Replica
 
 Status = Replica.Status
@@ -25,10 +25,12 @@ def _with_standby_in_need(silent_since: datetime) -> set[int]:
         client_id=OuterRef("client_id"), instance_id=OuterRef("instance_id"), last_seen_at__lt=silent_since
     )
     open_signals = InterruptionEpisode.objects.filter(open_for=OuterRef("agent_id"))
+    dead_launches = Command.objects.filter(public_id=OuterRef("launch_command_id"), status__in=Command.DEAD)
     in_need = active.filter(
         Q(agent__last_heartbeat_at__lt=silent_since)
         | Q(agent__instance_id="")
         | Exists(silent_instances)
+        | (Q(instance_id="") & ~Q(launch_command_id="") & Exists(dead_launches))
         | (~Q(replica_type=Replica.Type.MANUAL) & ~Exists(open_signals))
     )
     return set(in_need.values_list("agent_id", flat=True))

@@ -129,6 +129,7 @@ def sweep_agent(*, agent_pk: int) -> bool:
     episodes.close_overdue(agent=agent, at=now)
     _retire_unneeded(agent, now)
     _fail_silent_standbys(agent, now)
+    _fail_dead_launches(agent, now)
     replicas.keep_one(agent=agent, at=now)
     return outcome is not None and outcome.success
 
@@ -354,6 +355,15 @@ def _fail_silent_standbys(agent: Agent, at: datetime) -> None:
         instance = Instance.objects.filter(agent=agent, instance_id=replica.instance_id).first()
         if replica.instance_id and instance and (instance.is_gone or replicas.is_silent(instance, at)):
             reason = "Its machine is gone" if instance.is_gone else "It is not heard any more"
+            replicas.fail(agent=agent, replica=replica, at=at, reason=reason)
+
+
+def _fail_dead_launches(agent: Agent, at: datetime) -> None:
+    """v5 was ordered to launch it, and the order ended without an instance."""
+    for replica in replicas.active_of(agent):
+        launch = Command.objects.filter(public_id=replica.launch_command_id, status__in=Command.DEAD).first()
+        if launch and not replica.instance_id:
+            reason = launch.message or f"Its launch is {launch.status}"
             replicas.fail(agent=agent, replica=replica, at=at, reason=reason)
 
 

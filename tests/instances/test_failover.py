@@ -190,6 +190,17 @@ class TestATerminationNotice:
         tags = Command.objects.get(command_type="PROMOTE_REPLICA_TO_PRIMARY")
         assert tags.params == {"replica_instance_id": "i-0bbb", "old_primary_id": "i-0aaa"}
 
+    def test_of_v5_that_gets_no_launch_result_tries_again(self, v5, now):
+        body = {"cloud_instance_id": "i-0aaa", "notice_type": "TERMINATION", "termination_time": "2026-01-05T13:00:00Z"}
+        v5.post("termination-report", body)
+        v5.orders()
+        now.shift(timedelta(minutes=8))
+        call_command("expire_commands")
+        call_command("sweep_failovers")
+        assert [r.status for r in Replica.objects.order_by("id")] == ["failed"]
+        v5.post("termination-report", body)
+        assert Replica.objects.active().count() == 1
+
     def test_too_late_for_a_standby_is_made_good_when_it_comes_up(self, v4, now):
         imminent(v4)
         replica = Replica.objects.get()
