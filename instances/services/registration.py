@@ -14,7 +14,7 @@ from agents.models import Agent
 from agents.services.commands import lock_agent
 from clients.models import Client
 from instances.models import Instance
-from instances.services import binding, failover, launches, merging, replicas, roles, switching, usage
+from instances.services import binding, failover, launches, merging, replicas, roles, switching
 from notifications.services import emit, notify
 from spotopt.common import clock
 from spotopt.common.db import retried_transaction
@@ -157,7 +157,6 @@ def _give_role(agent: Agent, instance: Instance, now: datetime) -> None:
         roles.attach_standby(agent=agent, instance=instance, at=now)  # R6
         binding.bind_registered(agent=agent, instance=instance, at=now)
     elif agent.is_silent(at=now):
-        usage.close_silent(instance=primary, heard_at=agent.last_heartbeat_at)
         roles.make_primary(agent=agent, instance=instance, at=now)  # R7
         roles.retire_orders(agent=agent, reason="The instance was replaced")
     else:

@@ -30,6 +30,8 @@ def make_primary(*, agent: Agent, instance: Instance, at: datetime, hold_old: bo
         point_agent_at(agent=agent, instance=instance)
         return None
     if old:
+        if agent.is_silent(at=at):
+            usage.close_silent(instance=old, heard_at=agent.last_heartbeat_at)
         old.termination_hold = hold_old
         old.last_seen_at = agent.last_heartbeat_at
         old.last_switch_at = at
