@@ -18,6 +18,7 @@ from spotopt.simulator.workload import BOOT, INTERRUPTION, ORDER, Workload
 from spotopt.simulator.world import World
 
 HOUR = 3600
+COMPARED_HEARTBEAT_SECONDS = 90  # within the server's timeout of 120
 
 
 @dataclass
@@ -188,8 +189,13 @@ class AgentProcess:
         if not self.world.pace.is_stretched or self.workload.is_attended(*worker.urgent):
             due = now + worker.interval
         else:
-            due = self.world.pace.idle_due(now, worker.interval, phase=worker.phase, longest=worker.longest)
+            due = self.world.pace.idle_due(now, worker.interval, phase=worker.phase, longest=self._longest(worker))
         worker.event = self.later(due - now, partial(self._work, worker))
+
+    def _longest(self, worker: Worker) -> float:
+        """Where several instances of an agent run, the server compares who was heard last."""
+        is_compared = worker.action == self.heartbeat and self.workload.leftovers()
+        return min(worker.longest, COMPARED_HEARTBEAT_SECONDS) if is_compared else worker.longest
 
     # --- Talk -----------------------------------------------------------------------------------------------------
 
