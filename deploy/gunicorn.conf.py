@@ -34,6 +34,7 @@ bind = f"{settings.HOST}:{settings.PORT}"
 worker_class = "gthread"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 threads = int(os.environ.get("WEB_THREADS", "8"))
+keepalive = 75  # seconds: agents call every 5 to 30, a proxy keeps its connections for 60
 timeout = 60  # seconds until a worker that hangs as a whole is replaced; not a limit on one request
 graceful_timeout = 30  # the agents' own request timeout: nobody waits longer for an answer
 # Off unless asked for: restarting workers breaks kept-alive connections under agents that never retry a POST.

@@ -2,7 +2,7 @@
 
 import logging
 import signal
-import time
+import threading
 from argparse import ArgumentParser
 from typing import Any
 
@@ -13,12 +13,15 @@ from spotopt.common import clock
 
 log = logging.getLogger(__name__)
 
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 0.1  # real seconds between two looks at the clock
+
 
 class JobCommand(BaseCommand):
     """Subclasses set `help`, `interval_seconds` and, where they delete something, `can_dry_run`."""
 
     interval_seconds = 30
     can_dry_run = False
+    last_report = ""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         group = parser.add_mutually_exclusive_group()
@@ -29,17 +32,35 @@ class JobCommand(BaseCommand):
             parser.add_argument("--dry-run", action="store_true", help="say what would be done, change nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        dry_run = {"dry_run": options["dry_run"]} if self.can_dry_run else {}
-        if not options["loop"]:
-            self.stdout.write(self.run(**dry_run))
-            return
-        stop = StopSignal()
+        dry_run = bool(options.get("dry_run"))
+        if options["loop"]:
+            self.repeat(StopSignal(), interval_seconds=options["interval"], dry_run=dry_run)
+        else:
+            self.stdout.write(self.run_once(dry_run=dry_run))
+
+    def repeat(self, stop: "StopSignal", *, interval_seconds: float | None = None, dry_run: bool = False) -> None:
         while not stop.requested:
-            run_and_log(self, **dry_run)
-            stop.sleep(options["interval"])
+            self.run_and_log(dry_run=dry_run)
+            close_old_connections()  # a broken one must not fail every round from now on
+            stop.sleep(self.interval_seconds if interval_seconds is None else interval_seconds)
+
+    def run_and_log(self, *, dry_run: bool = False) -> bool:
+        """A round that cannot end a loop: a failure is logged, False is returned, and the next round starts afresh."""
+        try:
+            report = self.run_once(dry_run=dry_run)
+        except Exception:
+            log.exception("%s failed", self.name, extra={"job": self.name})
+            return False
+        level = logging.DEBUG if report == self.last_report else logging.INFO  # idle rounds would bury the others
+        log.log(level, "%s: %s", self.name, report, extra={"job": self.name})
+        self.last_report = report
+        return True
+
+    def run_once(self, *, dry_run: bool = False) -> str:
+        return self.run(dry_run=dry_run) if self.can_dry_run else self.run()
 
     def run(self, **options: Any) -> str:
-        """Do one round and say in a few words what was done."""
+        """Do one round and say in a few words what was done. `dry_run` is given where `can_dry_run`."""
         raise NotImplementedError
 
     @property
@@ -47,32 +68,26 @@ class JobCommand(BaseCommand):
         return type(self).__module__.rpartition(".")[2]
 
 
-def run_and_log(job: JobCommand, **options: Any) -> bool:
-    """One round that cannot end a loop: a failure is logged, False is returned, and the next round starts afresh."""
-    try:
-        log.info("%s: %s", job.name, job.run(**options), extra={"job": job.name})
-    except Exception:
-        log.exception("%s failed", job.name, extra={"job": job.name})
-        return False
-    finally:
-        close_old_connections()
-    return True
-
-
 class StopSignal:
     """SIGTERM and SIGINT end a loop between two rounds, never inside one."""
 
     def __init__(self) -> None:
-        self.requested = False
+        self._event = threading.Event()
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
 
-    def _stop(self, *_: Any) -> None:
-        self.requested = True
+    @property
+    def requested(self) -> bool:
+        return self._event.is_set()
 
     def sleep(self, seconds: float) -> None:
-        """By the server's clock, in short steps so that a signal is heard and simulated time is followed."""
-        until = clock.now().timestamp() + seconds
-        time.sleep(min(seconds, 0.05))
-        while not self.requested and (left := until - clock.now().timestamp()) > 0:
-            time.sleep(min(left, 0.1))
+        """By the server's clock, which may be a simulated one: fast, or set back when a simulation starts anew."""
+        started = clock.now().timestamp()
+        passed = 0.0
+        self._event.wait(min(seconds, SHORTEST_PAUSE))
+        while 0 <= passed < seconds and not self.requested:
+            self._event.wait(min(seconds - passed, LONGEST_PAUSE))
+            passed = clock.now().timestamp() - started
+
+    def _stop(self, *_: Any) -> None:
+        self._event.set()

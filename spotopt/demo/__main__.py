@@ -16,6 +16,7 @@ from spotopt.demo.processes import POLL_SECONDS, Child, DemoFailed, Stopped, Sto
 
 START_SECONDS = 60
 PATIENCE_SECONDS = 20  # to end: the fleet compares the accounts first
+EVENTFUL = ["--switches-per-day", "12", "--mean-life-hours", "8"]  # something to see every minute
 MANAGE = [sys.executable, "manage.py"]
 
 
@@ -28,7 +29,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev demo", description="Server, jobs and a simulated fleet, until Ctrl-C.")
     parser.add_argument("--port", type=int, default=5000)
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0: reachable from other machines, without TLS")
-    parser.add_argument("--agents", type=int, default=20)
+    parser.add_argument("--agents", type=int, default=12)
     parser.add_argument("--speed", type=float, default=60, help="simulated seconds per second (default: %(default)s)")
     parser.add_argument("--directory", type=Path, default=ROOT / ".demo", help="of everything it keeps")
     return parser.parse_args()
@@ -81,7 +82,8 @@ class Demo:
     def _start_fleet(self, token: str) -> None:
         where = ["--url", self.address, "--token", token, "--clock-file", str(self.directory.clock_file)]
         pace = ["--days", "0", "--speed", str(self.options.speed), "--start", str(self.directory.simulated_now)]
-        command = [*MANAGE, "simulate_fleet", *where, *pace, "--stretch", "1", "--agents", str(self.options.agents)]
+        fleet = ["--agents", str(self.options.agents), *EVENTFUL]
+        command = [*MANAGE, "simulate_fleet", *where, *pace, *fleet, "--stretch", "1"]
         # On the terminal: its progress is what there is to watch.
         self.children.append(Child("the fleet", command, environment=self.environment, stop_with=signal.SIGINT))
 
@@ -114,6 +116,7 @@ Spot Optimizer runs with {self.options.agents} simulated agents at {self.options
   API      . {kept}/env && curl -H "Authorization: Bearer $ADMIN_TOKEN" {self.url}/api/client/{client_id}/instances
   Logs     {kept}/log/
 
+Moves are ordered after the first hour of simulated time, interruptions come at any moment.
 Ctrl-C ends it; the next start goes on from here. To begin anew, remove {kept}
 """)
 

@@ -6,11 +6,15 @@ import gzip
 import io
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+import logging
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+logger = logging.getLogger(__name__)
 
 PRODUCTS = ("", "Linux/UNIX", "Linux/UNIX (Amazon VPC)")
 NO_DATA_AFTER = 48 * 3600  # AWS repeats an unchanged price about daily; a longer gap means "not offered"
@@ -124,15 +128,19 @@ class PriceBook:
 def read_spot_prices(path: Path) -> dict[Pool, Series]:
     """JSON of `aws ec2 describe-spot-price-history`, or CSV with a header; either may be gzipped.
 
-    Rows without a usable time, zone, type or price, and those of other products than Linux, are left out.
+    Rows without a usable time, zone, type or price, and those of other products than Linux, are left out and counted
+    in a warning.
     """
     text = _read_text(path)
-    rows = _json_rows(text) if text.lstrip()[:1] in ("{", "[") else _csv_rows(text)
+    rows = list(_json_rows(text) if text.lstrip()[:1] in ("{", "[") else _csv_rows(text))
     points: dict[Pool, dict[float, float]] = {}
-    for at, pool, price in rows:
+    for at, pool, price in filter(None, rows):
         points.setdefault(pool, {})[at] = price
     if not points:
         raise BadPrices(f"{path} has no usable spot price: expected timestamp, region, az, instance_type, price.")
+    if left_out := rows.count(None):
+        reasons = "no usable time, zone, type or price, or another product than Linux"
+        logger.warning("%s: %d of %d rows are left out (%s)", path, left_out, len(rows), reasons)
     return {pool: Series(*map(list, zip(*sorted(values.items()), strict=True))) for pool, values in points.items()}
 
 
@@ -161,11 +169,11 @@ def _read_text(path: Path) -> str:
     try:
         raw = path.read_bytes()
         return (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise BadPrices(f"{path} cannot be read: {error}") from error
 
 
-Row = tuple[float, Pool, float]
+Row = tuple[float, Pool, float] | None  # None: unusable
 
 
 def _json_rows(text: str) -> Iterator[Row]:
@@ -178,7 +186,7 @@ def _json_rows(text: str) -> Iterator[Row]:
         if isinstance(item, dict):
             names = ("Timestamp", "AvailabilityZone", "InstanceType", "ProductDescription", "SpotPrice")
             time, az, instance_type, product, price = (str(item.get(name) or "") for name in names)
-            yield from _row(time, "", az, instance_type, product, price)
+            yield _row(time, "", az, instance_type, product, price)
 
 
 def _csv_rows(text: str) -> Iterator[Row]:
@@ -187,16 +195,16 @@ def _csv_rows(text: str) -> Iterator[Row]:
         az = row.get("az") or row.get("availability_zone") or ""
         price = row.get("price") or row.get("price_usd_per_hour") or row.get("spot_price") or ""
         product = row.get("product") or ""
-        yield from _row(
+        yield _row(
             row.get("timestamp") or "", row.get("region") or "", az, row.get("instance_type") or "", product, price
         )
 
 
-def _row(time: str, region: str, az: str, instance_type: str, product: str, price: str) -> Iterable[Row]:
+def _row(time: str, region: str, az: str, instance_type: str, product: str, price: str) -> Row:
     at, amount = _seconds(time), _number(price)
     if at is None or amount is None or not az or not instance_type or product not in PRODUCTS:
-        return
-    yield at, Pool(instance_type, az, region or az.rstrip("abcdefghijklmnopqrstuvwxyz")), amount
+        return None
+    return at, Pool(instance_type, az, region or az.rstrip("abcdefghijklmnopqrstuvwxyz")), amount
 
 
 def _number(text: str | None) -> float | None:

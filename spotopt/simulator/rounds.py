@@ -120,6 +120,7 @@ class Chaos:
         self.world = world
         self.server = server
         self.kills = 0
+        self._fuse: threading.Timer | None = None
         self._every = every_hours * 3600
         self._say = say
 
@@ -136,11 +137,13 @@ class Chaos:
         if self.world.is_winding_down:
             return
         self.world.transport.is_down_on_purpose = True  # requests on the way may fail from here on
-        threading.Timer(self.FUSE_SECONDS, self.server.kill).start()
+        self._fuse = threading.Timer(self.FUSE_SECONDS, self.server.kill)
+        self._fuse.start()
         self.world.scheduler.after(self.DOWN_SECONDS, self._revive, key="chaos")
 
     def _revive(self) -> None:
-        self.server.kill()
+        if self._fuse:
+            self._fuse.join()  # simulated time may have run ahead of it, and it must not hit the new server
         self.server.start()
         self.world.transport.is_down_on_purpose = False
         self.kills += 1

@@ -1,16 +1,16 @@
+import threading
 from argparse import ArgumentParser
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import BaseCommand, CommandError
 
-from spotopt.common import clock
-from spotopt.common.commands import JobCommand, StopSignal, run_and_log
+from spotopt.common.commands import JobCommand, StopSignal
 
-# All periodic jobs of the server, the urgent ones first. Each is a command of its own, with its own interval.
+# All periodic jobs of the server. Each is a command of its own, with its own interval.
 JOBS = ["sweep_failovers", "expire_commands", "sweep_terminations", "sweep_agents", "roll_up_ledger", "prune_history"]
+LOOK_SECONDS = 0.2
 
 
 class Command(BaseCommand):
@@ -25,31 +25,26 @@ class Command(BaseCommand):
             return
         jobs = [load_job(name) for name in JOBS]
         if options["once"]:
-            failed = [job.name for job in jobs if not run_and_log(job)]
-            if failed:
-                raise CommandError(f"failed: {', '.join(failed)} (the log says why)")
-            return
-        self.stdout.write(f"Running {', '.join(JOBS)}")
-        repeat(jobs, StopSignal())
+            run_each(jobs)
+        else:
+            self.stdout.write(f"Running {', '.join(JOBS)}")
+            repeat_all(jobs, StopSignal())
 
 
-def repeat(jobs: list[JobCommand], stop: StopSignal) -> None:
-    """Intervals count from the end of a round, by the server's clock."""
-    ended: dict[str, datetime] = {}
-    while not stop.requested:
-        for job in jobs:
-            if not stop.requested and seconds_left(job, ended.get(job.name)) <= 0:
-                run_and_log(job)
-                ended[job.name] = clock.now()
-        stop.sleep(max(0.0, min(seconds_left(job, ended.get(job.name)) for job in jobs)))
+def run_each(jobs: list[JobCommand]) -> None:
+    failed = [job.name for job in jobs if not job.run_and_log()]
+    if failed:
+        raise CommandError(f"failed: {', '.join(failed)} (the log says why)")
 
 
-def seconds_left(job: JobCommand, ended_at: datetime | None) -> float:
-    """0 also when the clock was set back: a simulation started afresh."""
-    if ended_at is None:
-        return 0.0
-    passed = (clock.now() - ended_at).total_seconds()
-    return job.interval_seconds - passed if passed >= 0 else 0.0
+def repeat_all(jobs: list[JobCommand], stop: StopSignal) -> None:
+    """A thread each: a failover must not wait until a large clean-up is done."""
+    threads = [threading.Thread(target=job.repeat, args=[stop], name=job.name) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(LOOK_SECONDS)  # a bare join would keep signals from being heard
 
 
 def load_job(name: str) -> JobCommand:

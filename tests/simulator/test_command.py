@@ -1,0 +1,180 @@
+"""`manage.py simulate_fleet` with a server that exists only in memory: options, table, verdict and exit code."""
+
+import json
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from spotopt.management.commands import simulate_fleet
+from tests.simulator.worlds import RecordingTransport, Response
+
+ONE_AGENT = ["--serve", "--agents", "1", "--mix", "v4b=1", "--days", "0.1", "--stretch", "1", "--threads", "1"]
+QUIET = ["--mean-life-hours", "0", "--progress-every", "3600"]
+ARGUMENTS = [*ONE_AGENT, *QUIET]
+
+
+class ServerInMemory:
+    """Its list of instances and its ledger are as the test wants them."""
+
+    def __init__(self, **_):
+        self.url = "http://server"
+        self.missing = {"rollup_savings"}
+
+    def prepare(self):
+        return self
+
+    def start(self):
+        pass
+
+    def create_client(self, name):
+        return "client-1", "token"
+
+    def run(self, name, *_):
+        return "[]" if name == "dumpdata" else None  # no ledger either
+
+    def close(self):
+        pass
+
+    stop = close
+
+
+class TransportInMemory(RecordingTransport):
+    rows_per_instance = 1
+
+    def answer(self, method, path):
+        if "/instances?" in path:
+            ids = [body["instance_id"] for body in self.sent("/api/agents/register")]
+            rows = [
+                {"id": f"{id_}{'-copy' * n}", "agentId": "agent-1", "isPrimary": True, "instanceStatus": "x"}
+                for id_ in ids
+                for n in range(self.rows_per_instance)
+            ]
+            return Response(200, rows)
+        if "00000000-0000" in path:
+            return Response(404, {"code": "AGENT_NOT_FOUND"})
+        return super().answer(method, path)
+
+
+@pytest.fixture
+def in_memory(monkeypatch, tmp_path):
+    """The class of the server: change what it answers."""
+    monkeypatch.setattr(simulate_fleet, "Server", type("Server", (ServerInMemory,), {}))
+    monkeypatch.setattr(simulate_fleet, "Transport", type("Transport", (TransportInMemory,), {}))
+    monkeypatch.setattr(simulate_fleet, "temporary_directory", lambda: Path(tmp_path))
+    return simulate_fleet
+
+
+def test_a_run_without_violations_ends_with_ok_and_no_error_code(in_memory, capsys):
+    call_command("simulate_fleet", *ARGUMENTS)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "OK"
+    assert any(line.split() == ["agents", "1", "(v4b", "1)"] for line in lines)
+    assert any(line.endswith("1 of 1") and line.startswith("agents with exactly one primary") for line in lines)
+
+
+def test_a_violated_invariant_is_named_and_makes_the_exit_code_one(in_memory, capsys):
+    in_memory.Transport.rows_per_instance = 2
+    with pytest.raises(SystemExit) as end:
+        call_command("simulate_fleet", *ARGUMENTS)
+    assert end.value.code == 1
+    output = capsys.readouterr().out
+    assert "VIOLATED agent agent-1 has 2 primaries" in output
+    assert "0 of 1" in output
+    assert output.splitlines()[-1] == "FAILED"
+
+
+def test_an_error_of_the_server_is_shown_with_its_request_and_makes_the_exit_code_one(in_memory, capsys, monkeypatch):
+    def answer(self, method, path):
+        if path.endswith("/config"):
+            return Response(500, {"code": "INTERNAL"})
+        return TransportInMemory.answer(self, method, path)
+
+    monkeypatch.setattr(in_memory.Transport, "answer", answer)
+    with pytest.raises(SystemExit) as end:
+        call_command("simulate_fleet", *ARGUMENTS)
+    assert end.value.code == 1
+    output = capsys.readouterr().out
+    assert "ERROR config: status 500" in output
+    assert "GET /api/agents/agent-1/config" in output
+    assert '500 {"code": "INTERNAL"}' in output
+    assert output.splitlines()[-1] == "FAILED"
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.005, "OK"), (1.02, "FAILED")])
+def test_the_two_accounts_may_differ_by_one_percent(in_memory, capsys, monkeypatch, factor, verdict):
+    """The server's ledger is made from the simulator's account, which a first run without a ledger shows."""
+    arguments = [*ARGUMENTS, "--start", "2026-01-05T12:00:00"]
+    call_command("simulate_fleet", *arguments)
+    first = capsys.readouterr().out
+    amounts = {
+        line.split("simulator")[0].strip(): float(line.split("simulator")[1])
+        for line in first.splitlines()
+        if "simulator " in line
+    }
+    baseline, paid = amounts["on-demand baseline"], amounts["paid"]
+    savings = baseline - paid
+    ledger = {"baseline_usd": paid + savings * factor, "paid_usd": paid, "seconds": 3600, "by_role": {}}
+
+    def run(self, name, *_):
+        return json.dumps(ledger) if name == "show_ledger" else ServerInMemory.run(self, name)
+
+    monkeypatch.setattr(in_memory.Server, "run", run)
+    failed = False
+    try:
+        call_command("simulate_fleet", *arguments)
+    except SystemExit:
+        failed = True
+    output = capsys.readouterr().out
+    assert output.splitlines()[-1] == verdict
+    assert failed == (verdict == "FAILED")
+    assert f"{factor - 1:.3%} (allowed 1.00%)" in output
+
+
+# --- Options ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "Say either --serve, or --url and --token"),
+        (["--url", "http://server"], "Say either --serve, or --url and --token"),
+        (["--serve", "--mix", "v3=1"], "Unknown dialect v3; there are v4, v2, v4b, v5"),
+        (["--serve", "--mix", "v4"], "is not of the form"),
+        (["--serve", "--agents", "3"], "3 agents are too few for the 4 dialects"),
+        (["--serve", "--start", "soon"], "neither a Unix time nor an ISO date"),
+        (["--serve", "--prices", "/nowhere/prices.csv"], "/nowhere/prices.csv cannot be read"),
+        (["--url", "http://127.0.0.1:9", "--token", "x"], "does not accept the token|no server answers"),
+    ],
+)
+def test_a_wrong_option_is_explained(arguments, complaint):
+    with pytest.raises(CommandError, match=complaint):
+        call_command("simulate_fleet", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("mix", "agents", "counts"),
+    [
+        ("v4=3,v5=1", 8, {"v4": 6, "v5": 2}),
+        ("v4=50,v2=15,v4b=15,v5=20", 4, {"v4": 1, "v2": 1, "v4b": 1, "v5": 1}),
+        ("v4=50,v2=15,v4b=15,v5=20", 200, {"v4": 100, "v2": 30, "v4b": 30, "v5": 40}),
+        ("v4=1,v5=0", 5, {"v4": 5}),
+    ],
+)
+def test_a_mix_is_shared_out_to_exactly_that_many_agents(mix, agents, counts):
+    assert simulate_fleet.shares(mix, agents=agents) == counts
+
+
+def test_a_run_on_a_price_file_starts_at_its_first_full_hour(tmp_path):
+    path = tmp_path / "prices.csv"
+    rows = [
+        f"2021-03-{day:02}T00:30:00Z,us-east-1,us-east-1{zone},t3.medium,0.013" for day in range(1, 5) for zone in "ab"
+    ]
+    path.write_text("\n".join(["timestamp,region,az,instance_type,price", *rows]))
+    given = {"days": 2, "start": None, "prices": path, "ondemand": None, "types": 8, "region": "", "seed": 1}
+    book, start = simulate_fleet.choose_prices(given)
+    assert start == simulate_fleet.parsed_start("2021-03-01T01:00:00Z")
+    assert [pool.id for pool in sorted(book.series)] == ["t3.medium.us-east-1a", "t3.medium.us-east-1b"]
+    with pytest.raises(simulate_fleet.BadPrices, match="for the whole run"):
+        simulate_fleet.choose_prices(given | {"days": 30})

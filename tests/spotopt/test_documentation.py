@@ -1,0 +1,77 @@
+"""The documents say what the code does."""
+
+import ast
+import re
+
+import pytest
+from django.conf import settings
+from django.core.management import get_commands
+
+ROOT = settings.BASE_DIR
+SOURCES = ["spotopt/settings.py", "deploy/gunicorn.conf.py"]
+CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
+DOCUMENTED = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", CONFIGURATION, re.MULTILINE))
+
+
+def variables():
+    """{name: its default, where that is a plain value} of every environment variable the server reads."""
+    found = {}
+    for source in SOURCES:
+        for node in ast.walk(ast.parse((ROOT / source).read_text())):
+            if isinstance(node, ast.Call) and is_reading(node.func) and isinstance(node.args[0], ast.Constant):
+                defaults = [*node.args[1:], *(k.value for k in node.keywords if k.arg == "default")]
+                found[node.args[0].value] = plain(defaults[0]) if defaults else None
+    return {name: default for name, default in found.items() if name != "DJANGO_SETTINGS_MODULE"}
+
+
+def is_reading(function):
+    if isinstance(function, ast.Name):
+        return function.id == "_secret"
+    owner = ast.unparse(function.value) if isinstance(function, ast.Attribute) else ""
+    return owner == "env" or (owner == "os.environ" and function.attr == "get")
+
+
+def plain(node):
+    """As the document writes it; None for what is computed."""
+    try:
+        value = ast.literal_eval(node)
+    except ValueError:
+        return None
+    if isinstance(value, list):
+        value = ",".join(value)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"`{text}`" if text else "empty"
+
+
+def test_every_variable_is_documented_and_nothing_else():
+    aliases = set(re.findall(r"also read from `([A-Z_]+)`", CONFIGURATION, re.IGNORECASE))
+    assert set(DOCUMENTED) | aliases == set(variables())
+
+
+@pytest.mark.parametrize(("name", "default"), [item for item in variables().items() if item[1]])
+def test_a_documented_default_is_the_real_one(name, default):
+    if name in DOCUMENTED:
+        assert DOCUMENTED[name] == default
+
+
+def test_the_example_names_only_variables_there_are():
+    named = set(re.findall(r"^#? ?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert named <= set(DOCUMENTED)
+    assert {"SECRET_KEY", "ADMIN_TOKEN", "TOKEN_PEPPERS", "TOKEN_ENCRYPTION_KEYS", "DB_HOST"} <= named
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/operations.md", "docs/architecture.md", "docs/configuration.md"]
+)
+def test_commands_and_files_that_a_document_names_exist(document):
+    text = (ROOT / document).read_text()
+    commands = set(re.findall(r"manage(?:\.py)? ([a-z_]+)\b", text))
+    assert commands <= set(get_commands())
+    links = re.findall(r"\]\((?!http)([^)#]+)", text)
+    files = [link for link in links if not (ROOT / document).parent.joinpath(link).exists()]
+    assert files == []
+
+
+def test_the_changelog_starts_with_this_version():
+    versions = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == settings.VERSION
