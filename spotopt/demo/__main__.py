@@ -17,6 +17,7 @@ from spotopt.demo.processes import POLL_SECONDS, Child, DemoFailed, Stopped, Sto
 START_SECONDS = 60
 PATIENCE_SECONDS = 20  # to end: the fleet compares the accounts first
 EVENTFUL = ["--switches-per-day", "12", "--mean-life-hours", "8"]  # something to see every minute
+DIALECTS = 4  # in the fleet's own mix, which needs an agent for each
 MANAGE = [sys.executable, "manage.py"]
 
 
@@ -83,6 +84,8 @@ class Demo:
         where = ["--url", self.address, "--token", token, "--clock-file", str(self.directory.clock_file)]
         pace = ["--days", "0", "--speed", str(self.options.speed), "--start", str(self.directory.simulated_now)]
         fleet = ["--agents", str(self.options.agents), *EVENTFUL]
+        if self.options.agents < DIALECTS:
+            fleet += ["--mix", "v4=1"]
         command = [*MANAGE, "simulate_fleet", *where, *pace, *fleet, "--stretch", "1"]
         # On the terminal: its progress is what there is to watch.
         self.children.append(Child("the fleet", command, environment=self.environment, stop_with=signal.SIGINT))

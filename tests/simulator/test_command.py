@@ -1,6 +1,7 @@
 """`manage.py simulate_fleet` with a server that exists only in memory: options, table, verdict and exit code."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,13 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from spotopt.management.commands import simulate_fleet
+from spotopt.simulator.account import account_of
+from spotopt.simulator.fleet import Fleet
 from tests.simulator.worlds import RecordingTransport, Response
 
 ONE_AGENT = ["--serve", "--agents", "1", "--mix", "v4b=1", "--days", "0.1", "--stretch", "1", "--threads", "1"]
 QUIET = ["--mean-life-hours", "0", "--progress-every", "3600"]
+SEED_ON_SPOT = "2"  # its one agent starts on spot capacity, so that there are savings
 ARGUMENTS = [*ONE_AGENT, *QUIET]
 
 
@@ -62,8 +66,16 @@ def in_memory(monkeypatch, tmp_path):
     """The class of the server: change what it answers."""
     monkeypatch.setattr(simulate_fleet, "Server", type("Server", (ServerInMemory,), {}))
     monkeypatch.setattr(simulate_fleet, "Transport", type("Transport", (TransportInMemory,), {}))
-    monkeypatch.setattr(simulate_fleet, "temporary_directory", lambda: Path(tmp_path))
+    monkeypatch.setattr(simulate_fleet, "temporary_directory", lambda: Path(tempfile.mkdtemp(dir=tmp_path)))
     return simulate_fleet
+
+
+def exit_code_of(*arguments):
+    try:
+        call_command("simulate_fleet", *arguments)
+    except SystemExit as end:
+        return end.code
+    return 0
 
 
 def test_a_run_without_violations_ends_with_ok_and_no_error_code(in_memory, capsys):
@@ -76,9 +88,7 @@ def test_a_run_without_violations_ends_with_ok_and_no_error_code(in_memory, caps
 
 def test_a_violated_invariant_is_named_and_makes_the_exit_code_one(in_memory, capsys):
     in_memory.Transport.rows_per_instance = 2
-    with pytest.raises(SystemExit) as end:
-        call_command("simulate_fleet", *ARGUMENTS)
-    assert end.value.code == 1
+    assert exit_code_of(*ARGUMENTS) == 1
     output = capsys.readouterr().out
     assert "VIOLATED agent agent-1 has 2 primaries" in output
     assert "0 of 1" in output
@@ -92,9 +102,7 @@ def test_an_error_of_the_server_is_shown_with_its_request_and_makes_the_exit_cod
         return TransportInMemory.answer(self, method, path)
 
     monkeypatch.setattr(in_memory.Transport, "answer", answer)
-    with pytest.raises(SystemExit) as end:
-        call_command("simulate_fleet", *ARGUMENTS)
-    assert end.value.code == 1
+    assert exit_code_of(*ARGUMENTS) == 1
     output = capsys.readouterr().out
     assert "ERROR config: status 500" in output
     assert "GET /api/agents/agent-1/config" in output
@@ -102,37 +110,39 @@ def test_an_error_of_the_server_is_shown_with_its_request_and_makes_the_exit_cod
     assert output.splitlines()[-1] == "FAILED"
 
 
-@pytest.mark.parametrize(("factor", "verdict"), [(1.005, "OK"), (1.02, "FAILED")])
-def test_the_two_accounts_may_differ_by_one_percent(in_memory, capsys, monkeypatch, factor, verdict):
-    """The server's ledger is made from the simulator's account, which a first run without a ledger shows."""
-    arguments = [*ARGUMENTS, "--start", "2026-01-05T12:00:00"]
-    call_command("simulate_fleet", *arguments)
-    first = capsys.readouterr().out
-    amounts = {
-        line.split("simulator")[0].strip(): float(line.split("simulator")[1])
-        for line in first.splitlines()
-        if "simulator " in line
-    }
-    baseline, paid = amounts["on-demand baseline"], amounts["paid"]
-    savings = baseline - paid
-    ledger = {"baseline_usd": paid + savings * factor, "paid_usd": paid, "seconds": 3600, "by_role": {}}
+@pytest.mark.parametrize(("factor", "verdict", "code"), [(1.005, "OK", 0), (1.02, "FAILED", 1)])
+def test_the_two_accounts_may_differ_by_one_percent(in_memory, capsys, monkeypatch, factor, verdict, code):
+    fleets = []
+
+    def make_fleet(*args, **kwargs):
+        fleets.append(Fleet(*args, **kwargs))
+        return fleets[0]
 
     def run(self, name, *_):
-        return json.dumps(ledger) if name == "show_ledger" else ServerInMemory.run(self, name)
+        """The ledger is the simulator's own account, but for the savings."""
+        if name != "show_ledger":
+            return ServerInMemory.run(self, name)
+        fleet = fleets[0]
+        account = account_of(fleet.world, start=fleet.options.start, end=fleet.world.now)
+        baseline = account.paid + account.savings * factor
+        return json.dumps({"baseline_usd": baseline, "paid_usd": account.paid, "seconds": 3600, "by_role": {}})
 
+    monkeypatch.setattr(in_memory, "Fleet", make_fleet)
     monkeypatch.setattr(in_memory.Server, "run", run)
-    failed = False
-    try:
-        call_command("simulate_fleet", *arguments)
-    except SystemExit:
-        failed = True
+    assert exit_code_of(*ARGUMENTS, "--seed", SEED_ON_SPOT) == code
     output = capsys.readouterr().out
     assert output.splitlines()[-1] == verdict
-    assert failed == (verdict == "FAILED")
     assert f"{factor - 1:.3%} (allowed 1.00%)" in output
 
 
-# --- Options ------------------------------------------------------------------------------------------------------------
+def test_a_token_that_the_server_refuses_is_explained(in_memory, monkeypatch):
+    refusal = Response(401, {"error": "Invalid client token", "code": "UNAUTHORIZED"})
+    monkeypatch.setattr(in_memory.Transport, "answer", lambda self, method, path: refusal)
+    with pytest.raises(CommandError, match="does not accept the token: 401 Invalid client token"):
+        call_command("simulate_fleet", "--url", "http://server", "--token", "wrong")
+
+
+# --- Options --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -145,7 +155,6 @@ def test_the_two_accounts_may_differ_by_one_percent(in_memory, capsys, monkeypat
         (["--serve", "--agents", "3"], "3 agents are too few for the 4 dialects"),
         (["--serve", "--start", "soon"], "neither a Unix time nor an ISO date"),
         (["--serve", "--prices", "/nowhere/prices.csv"], "/nowhere/prices.csv cannot be read"),
-        (["--url", "http://127.0.0.1:9", "--token", "x"], "does not accept the token|no server answers"),
     ],
 )
 def test_a_wrong_option_is_explained(arguments, complaint):

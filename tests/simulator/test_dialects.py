@@ -34,7 +34,7 @@ def assert_no_complaints(world):
     assert not world.transport.counts.errors, world.transport.counts.kept
 
 
-# --- Registration (3.1) -----------------------------------------------------------------------------------------------
+# --- Registration (3.1) ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dialect", ALL)
@@ -85,24 +85,27 @@ def test_a_registration_without_config_is_a_broken_contract(world, transport):
     assert transport.counts.errors == {"register: answer": 1}
 
 
-# --- Heartbeats (3.2) -------------------------------------------------------------------------------------------------
+# --- Heartbeats (3.2) -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dialect", ["v2", "v4", "v4b"])
 def test_a_heartbeat_has_the_fields_of_its_dialect(world, transport, dialect):
     instance = serving_workload(world, dialect).instances[0]
-    assert transport.sent("/api/agents/agent-1/heartbeat")[0] == {
-        "v2": {"status": "online", "monitored_instances": [instance.id]},
-        "v4": {
-            "status": "online",
-            "monitored_instances": [instance.id],
-            "instance_id": instance.id,
-            "instance_type": "t3.medium",
-            "mode": "spot",
-            "az": "us-east-1a",
-        },
-        "v4b": {"status": "online"},
-    }[dialect]
+    assert (
+        transport.sent("/api/agents/agent-1/heartbeat")[0]
+        == {
+            "v2": {"status": "online", "monitored_instances": [instance.id]},
+            "v4": {
+                "status": "online",
+                "monitored_instances": [instance.id],
+                "instance_id": instance.id,
+                "instance_type": "t3.medium",
+                "mode": "spot",
+                "az": "us-east-1a",
+            },
+            "v4b": {"status": "online"},
+        }[dialect]
+    )
 
 
 def test_a_v5_heartbeat_lists_every_instance_of_the_account_in_the_region(world, transport):
@@ -186,7 +189,7 @@ def test_a_failed_heartbeat_silences_v5_until_its_restart(world, transport):
     assert transport.sent("heartbeat")[0]["reconnect"] is True
 
 
-# --- Rates (1.1) ------------------------------------------------------------------------------------------------------
+# --- Rates (1.1) ----------------------------------------------------------------------------------------------------
 
 RATES = {  # calls per hour
     "v2": {"heartbeat": 120, "pending-commands": 240, "config": 60, "pricing-report": 12},
@@ -231,7 +234,7 @@ def test_a_disabled_agent_fetches_no_orders_and_says_that_it_is_disabled(world, 
     assert transport.sent("heartbeat")[0]["status"] == "disabled"
 
 
-# --- Prices (3.10) ----------------------------------------------------------------------------------------------------
+# --- Prices (3.10) --------------------------------------------------------------------------------------------------
 
 QUOTES = [  # cheapest first
     {"pool_id": POOL_B.id, "instance_type": "t3.medium", "az": "us-east-1b", "price": 0.0128},
@@ -289,7 +292,7 @@ def test_v5_reports_prices_in_one_flat_list_with_naive_times(world, transport):
     ]
 
 
-# --- Switches of v2 and v4 (3.5–3.7, 3.11) ------------------------------------------------------------------------------
+# --- Switches of v2 and v4 (3.5–3.7, 3.11) --------------------------------------------------------------------------
 
 
 def switch_command(**changes):
@@ -417,7 +420,7 @@ def test_an_entry_on_which_real_agents_break_is_complained_about(world, transpor
     assert transport.counts.errors == {"pending-commands: entry": 1}
 
 
-# --- Orders of v5 (3.8, 3.9) ------------------------------------------------------------------------------------------
+# --- Orders of v5 (3.8, 3.9) ----------------------------------------------------------------------------------------
 
 
 def v5_command(command_type="LAUNCH_INSTANCE", **changes):
@@ -526,7 +529,7 @@ def test_an_array_instead_of_an_object_is_complained_about(world, transport):
     assert transport.counts.errors == {"commands/pending: answer": 1}
 
 
-# --- Terminations and signals of v4 (3.15–3.17, 3.27) -------------------------------------------------------------------
+# --- Terminations and signals of v4 (3.15–3.17, 3.27) ---------------------------------------------------------------
 
 
 def test_v4_terminates_what_is_listed_and_reports_the_outcome(world, transport):

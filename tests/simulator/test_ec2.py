@@ -17,7 +17,7 @@ def launch(cloud, *, pool=POOL_A, mode="spot", at=START):
     return instance
 
 
-# --- The bill ---------------------------------------------------------------------------------------------------------
+# --- The bill -------------------------------------------------------------------------------------------------------
 
 
 def test_spot_time_is_billed_at_the_price_of_the_moment():
@@ -45,7 +45,7 @@ def test_nothing_is_billed_before_an_instance_runs_or_after_it_ended():
     assert cloud.bill(instance, START + HOUR, START + 2 * HOUR) == 0
 
 
-# --- The life of an instance ------------------------------------------------------------------------------------------
+# --- The life of an instance ----------------------------------------------------------------------------------------
 
 
 def test_an_instance_boots_runs_shuts_down_and_is_gone():
@@ -89,7 +89,7 @@ def test_ec2_refuses_in_its_own_words():
         cloud.terminate(instance.id, now=START, rng=random.Random(1))
 
 
-# --- The account of the savings: the worked values of dashboard-api 5.3 ------------------------------------------------
+# --- The account of the savings: the worked values of dashboard-api 5.3 ---------------------------------------------
 
 
 @pytest.fixture
