@@ -60,6 +60,8 @@ def record_termination_notice(
     deadline = deadline or now + NOTICE
     if not instance.is_primary:
         return _lose_standby(agent, instance, deadline, now)
+    if not is_drill:
+        _hear(agent, now)
     episode = episodes.open_or_refresh(
         agent=agent, instance=instance, kind=Kind.TERMINATION, at=now, deadline=deadline, is_drill=is_drill
     )
@@ -75,8 +77,11 @@ def record_rebalance(*, agent: Agent, instance_id: str) -> InterruptionEpisode |
     if instance is None or instance.is_gone:
         return None
     episode = episodes.open_or_refresh(agent=agent, instance=instance, kind=Kind.REBALANCE, at=now)
-    if not instance.is_primary or not agent.emergency_protection or agent.protocol not in replicas.LAUNCHERS:
-        return episode if instance.is_primary else None
+    if not instance.is_primary:
+        return None
+    _hear(agent, now)
+    if not agent.emergency_protection or agent.protocol not in replicas.LAUNCHERS:
+        return episode
     _ensure_standby(agent, episode, Replica.Type.REBALANCE, Wish(), now)
     return episode
 
@@ -98,6 +103,7 @@ def create_emergency_replica(
         raise AutoSwitchDisabled("Emergency protection is switched off for this agent")
     if agent.protocol in CANNOT_LAUNCH:
         raise UnsupportedByAgent("This agent cannot launch standbys")
+    _hear(agent, now)
     deadline = deadline or (now + NOTICE if kind == Kind.TERMINATION else None)
     episode = episodes.open_or_refresh(agent=agent, instance=primary, kind=kind, at=now, deadline=deadline)
     replica_type = Replica.Type.TERMINATION if kind == Kind.TERMINATION else Replica.Type.REBALANCE
@@ -178,6 +184,12 @@ def _try(
     emergency = _ensure_standby(agent, episode, Replica.Type.TERMINATION, Wish(), at)
     message = "The failover follows as soon as the standby runs" if emergency else "There is no pool for a standby"
     return Outcome(False, "failover_pending", message, emergency.replica if emergency else None, primary.instance_id)
+
+
+def _hear(agent: Agent, at: datetime) -> None:
+    """A primary that reports its own end is alive until then: to the sweepers, and to the ledger."""
+    agent.last_heartbeat_at = at
+    agent.save(update_fields=["last_heartbeat_at"])
 
 
 def _is_last_moment(agent: Agent, episode: InterruptionEpisode, at: datetime) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 AGENT_BOOT_SECONDS = (20, 45)  # from "running" until the agent's service starts
 BOOT, ORDER, INTERRUPTION, LEFTOVER = "boot", "order", "interruption", "leftover"
+LEFTOVER_SECONDS = 700  # the boot of the successor, the usual wait of 300, and its next polls
 
 
 @dataclass
@@ -116,6 +117,7 @@ class Workload:
         if target.is_up(self.world.now) and (self.serving in (instance, None)):
             self.serve(target)
             self.switches += 1
+            self.attend(LEFTOVER, LEFTOVER_SECONDS)  # the old host may be gone, but the server has to be told
 
     def failed_over(self, instance: Instance, *, to: object) -> None:
         """The server promoted the standby `to` because `instance` is about to go."""
