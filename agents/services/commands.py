@@ -29,8 +29,11 @@ REPEATABLE = (Type.TERMINATE_INSTANCE, Type.PROMOTE_REPLICA_TO_PRIMARY, Type.APP
 
 
 def lock_agent(pk: int) -> Agent:
-    """The first step of every state change: takes the row lock that orders all of an agent's changes."""
-    return Agent.objects.select_for_update().select_related("client").get(pk=pk)
+    """The first step of every state change: takes the row lock that orders all of an agent's changes.
+
+    Nothing is joined: MariaDB would lock the client's row as well, and with it every other agent of that client.
+    """
+    return Agent.objects.select_for_update().get(pk=pk)
 
 
 def enqueue(

@@ -1,5 +1,6 @@
 """Database idioms that read the same on SQLite, MariaDB and MySQL."""
 
+import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
@@ -10,6 +11,7 @@ from django.db import OperationalError, connections, models, transaction
 P = ParamSpec("P")
 T = TypeVar("T")
 
+ATTEMPTS = 6  # within a second altogether
 _LOST_RACE = {1205, 1213}  # lock wait timeout, deadlock: the transaction was rolled back whole, so it may run again
 
 
@@ -24,21 +26,22 @@ class ExactCharField(models.CharField):
 
 
 def retried(func: Callable[P, T]) -> Callable[P, T]:
-    """Repeat `func` twice when the database made it the victim of a deadlock. For single statements.
+    """Repeat `func` when the database made it the victim of a deadlock. For single statements.
 
     Inside a transaction it is a plain call: only the outermost door may start over.
     """
 
     @wraps(func)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        for attempt in range(3):
+        for attempt in range(ATTEMPTS):
             try:
                 return func(*args, **kwargs)
             except OperationalError as error:
                 code = error.args[0] if error.args else None
-                if code not in _LOST_RACE or attempt == 2 or transaction.get_connection().in_atomic_block:
+                if code not in _LOST_RACE or attempt == ATTEMPTS - 1 or transaction.get_connection().in_atomic_block:
                     raise
-                time.sleep(0.02 * 2**attempt)
+                # At random, or the same ones would meet again.
+                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 (chance, not cryptography)
         raise AssertionError("unreachable")
 
     return wrapper

@@ -74,6 +74,7 @@ class Demo:
     def _run_once(self, *command: str) -> str:
         child = self._start(command[0], [*MANAGE, *command])
         child.wait(self.stop)
+        child.end(self.stop, patience_seconds=0)
         self.children.remove(child)
         log = self.directory.logs / f"{command[0]}.log"
         output = log.read_text()

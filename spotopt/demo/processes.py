@@ -69,14 +69,18 @@ class Child:
 
     @property
     def has_ended(self) -> bool:
-        return self._process.poll() is not None
+        return self._ending() is not None
+
+    def _ending(self) -> os.waitid_result | None:
+        """Looks without reaping: until `end` has cleaned up, nobody else can get this process id."""
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
 
     def wait(self, stop: StopRequest) -> None:
         """Until it ends by itself. Raises Stopped, or DemoFailed when it fails."""
         while not self.has_ended:
             stop.check()
             time.sleep(POLL_SECONDS)
-        if self._process.returncode:
+        if (ending := self._ending()) and ending.si_status:
             raise DemoFailed(self.obituary())
 
     def end(self, stop: StopRequest, *, patience_seconds: float) -> None:
@@ -91,9 +95,13 @@ class Child:
         self._process.wait()
 
     def obituary(self) -> str:
-        code = self._process.returncode
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return f"{self.name} ended unexpectedly ({how}).{self._tail()}"
+        ending = self._ending()
+        how = ""
+        if ending is not None:
+            was_killed = ending.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+            status = ending.si_status
+            how = f" (signal {signal.Signals(status).name})" if was_killed else f" (exit code {status})"
+        return f"{self.name} ended unexpectedly{how}.{self._tail()}"
 
     def _tail(self) -> str:
         if self.log is None:

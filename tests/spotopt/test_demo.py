@@ -14,6 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ON_MYSQL
+
+pytestmark = pytest.mark.skipif(ON_MYSQL, reason="the demo has a SQLite database of its own, whatever the tests run on")
+
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90  # migrations included, on a crowded machine
 END_SECONDS = 30
@@ -69,8 +73,8 @@ def run_to_end(directory, port):
 
 
 def children_of(demo):
-    """Command lines of all processes that have the demo's directory in their environment."""
-    found = []
+    """{process id: command line} of all that have the demo's directory in their environment."""
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             is_one = f"SQLITE_PATH={demo.directory}".encode() in (process / "environ").read_bytes()
@@ -78,7 +82,7 @@ def children_of(demo):
         except OSError:  # it ended meanwhile, or is another user's
             continue
         if is_one:
-            found.append(line)
+            found[int(process.name)] = line
     return found
 
 
@@ -103,10 +107,10 @@ def test_the_demo_starts_ends_with_ctrl_c_and_goes_on_with_what_it_has(tmp_path,
         assert get(f"http://127.0.0.1:{port}/health") == 200
         assert get(f"http://127.0.0.1:{port}/admin/login/") == 200
         demo.wait_for(lambda: " requests (" in demo.output)  # the fleet has begun
-        kinds = " ".join(children_of(demo))
+        kinds = " ".join(children_of(demo).values())
         assert all(name in kinds for name in ("gunicorn", "run_jobs", "simulate_fleet"))
         assert demo.interrupt() == 0
-        assert children_of(demo) == []
+        assert children_of(demo) == {}
         assert f"Setting up {directory}" in demo.output
         assert "Traceback" not in demo.output
 
@@ -115,7 +119,7 @@ def test_the_demo_starts_ends_with_ctrl_c_and_goes_on_with_what_it_has(tmp_path,
         assert again.groups() == (console, user, password)
         assert f"Starting again with {directory}" in demo.output
         assert demo.interrupt() == 0
-        assert children_of(demo) == []
+        assert children_of(demo) == {}
 
 
 def test_what_it_keeps_is_for_its_owner_alone(tmp_path):
@@ -134,6 +138,41 @@ def test_it_always_runs_on_sqlite_and_without_debug(tmp_path):
     assert environment["DB_HOST"] == ""
     assert environment["DEBUG"] == "false"
     assert environment["PATH"] == os.environ["PATH"]
+
+
+@pytest.mark.slow
+def test_it_ends_when_a_part_dies_and_says_which(tmp_path, port):
+    log = tmp_path / "demo/log/jobs.log"
+    with running_demo(tmp_path / "demo", port, tmp_path / "demo.log") as demo:
+        demo.wait_for(lambda: log.exists() and "Running" in log.read_text())
+        jobs = next(pid for pid, line in children_of(demo).items() if "run_jobs" in line)
+        os.kill(jobs, signal.SIGKILL)
+        assert demo.process.wait(END_SECONDS) == 1
+        assert children_of(demo) == {}
+        assert "jobs ended unexpectedly (signal SIGKILL)" in demo.output
+        assert "Running sweep_failovers" in demo.output  # the end of its log
+
+
+@pytest.mark.slow
+def test_nothing_outlives_it_when_it_is_killed_outright(tmp_path, port):
+    with running_demo(tmp_path / "demo", port, tmp_path / "demo.log") as demo:
+        demo.wait_for(lambda: "simulate_fleet" in " ".join(children_of(demo).values()))
+        demo.process.kill()
+        demo.process.wait()
+        deadline = time.monotonic() + END_SECONDS
+        while children_of(demo):
+            assert time.monotonic() < deadline, children_of(demo)
+            time.sleep(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_can_be_ended_during_the_set_up(tmp_path, port, number):
+    with running_demo(tmp_path / "demo", port, tmp_path / "demo.log") as demo:
+        demo.wait_for(lambda: children_of(demo))
+        demo.process.send_signal(number)
+        assert demo.process.wait(END_SECONDS) == 0
+        assert children_of(demo) == {}
 
 
 @pytest.mark.slow
