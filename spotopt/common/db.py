@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import OperationalError, connections, models, transaction
+from django.db import IntegrityError, OperationalError, connections, models, transaction
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 ATTEMPTS = 6  # within a second altogether
-_LOST_RACE = {1205, 1213}  # lock wait timeout, deadlock: the transaction was rolled back whole, so it may run again
+# Lock wait timeout and deadlock: the transaction was rolled back whole. Duplicate key: somebody inserted it since we
+# looked, and the next look finds it. Either way it may run again.
+_LOST_RACE = {1205, 1213, 1062}
 
 
 class ExactCharField(models.CharField):
@@ -26,7 +28,7 @@ class ExactCharField(models.CharField):
 
 
 def retried(func: Callable[P, T]) -> Callable[P, T]:
-    """Repeat `func` when the database made it the victim of a deadlock. For single statements.
+    """Repeat `func` when it lost a race in the database. For single statements.
 
     Inside a transaction it is a plain call: only the outermost door may start over.
     """
@@ -36,7 +38,7 @@ def retried(func: Callable[P, T]) -> Callable[P, T]:
         for attempt in range(ATTEMPTS):
             try:
                 return func(*args, **kwargs)
-            except OperationalError as error:
+            except (OperationalError, IntegrityError) as error:
                 code = error.args[0] if error.args else None
                 if code not in _LOST_RACE or attempt == ATTEMPTS - 1 or transaction.get_connection().in_atomic_block:
                     raise
