@@ -45,12 +45,18 @@ def _secret(name: str, *, minimum: int = MIN_SECRET_LENGTH) -> str:
     return value
 
 
+def _keys(name: str, derived: str) -> list[str]:
+    """An empty variable is one that is not set: without any key no client could be created."""
+    given: list[str] = env.list(name, default=[])
+    return given or [derived]
+
+
 SECRET_KEY = _secret("SECRET_KEY")
 ADMIN_TOKEN = _secret("ADMIN_TOKEN")
 # Newest first. A token's keyed hash and its encrypted copy are made with the first entry; the others are still
 # accepted until `manage.py rotate_keys` has rewritten every token.
-TOKEN_PEPPERS = env.list("TOKEN_PEPPERS", default=[f"pepper:{SECRET_KEY}"])
-TOKEN_ENCRYPTION_KEYS = env.list("TOKEN_ENCRYPTION_KEYS", default=[f"encryption:{SECRET_KEY}"])
+TOKEN_PEPPERS = _keys("TOKEN_PEPPERS", f"pepper:{SECRET_KEY}")
+TOKEN_ENCRYPTION_KEYS = _keys("TOKEN_ENCRYPTION_KEYS", f"encryption:{SECRET_KEY}")
 
 # --- Applications -----------------------------------------------------------------------------------------------
 INSTALLED_APPS = [

@@ -2,10 +2,13 @@
 
 import ast
 import re
+from importlib.util import find_spec
 
 import pytest
 from django.conf import settings
 from django.core.management import get_commands
+
+from spotopt.management.commands.run_jobs import JOBS, load_job
 
 ROOT = settings.BASE_DIR
 SOURCES = ["spotopt/settings.py", "deploy/gunicorn.conf.py"]
@@ -26,7 +29,7 @@ def variables():
 
 def is_reading(function):
     if isinstance(function, ast.Name):
-        return function.id == "_secret"
+        return function.id in ("_secret", "_keys")
     owner = ast.unparse(function.value) if isinstance(function, ast.Attribute) else ""
     return owner == "env" or (owner == "os.environ" and function.attr == "get")
 
@@ -70,6 +73,43 @@ def test_commands_and_files_that_a_document_names_exist(document):
     links = re.findall(r"\]\((?!http)([^)#]+)", text)
     files = [link for link in links if not (ROOT / document).parent.joinpath(link).exists()]
     assert files == []
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_each_job_stands_in_the_operations_guide_with_its_interval(name):
+    seconds = load_job(name).interval_seconds
+    interval = "1 h" if seconds == 3600 else f"{seconds} s"
+    assert f"| `manage {name}` | {interval} |" in (ROOT / "docs/operations.md").read_text()
+
+
+def test_nginx_passes_calls_to_where_systemd_listens():
+    (listening,) = re.findall(r"^ListenStream=(.+)$", deployed("spotopt-web.socket"), re.MULTILINE)
+    assert f"server {listening};" in deployed("nginx.conf")
+
+
+def test_nginx_lets_through_what_the_server_accepts():
+    (megabytes,) = re.findall(r"client_max_body_size (\d+)m;", deployed("nginx.conf"))
+    assert int(megabytes) * 1024**2 >= settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
+
+def test_nginx_drops_idle_connections_before_gunicorn_does():
+    (nginx,) = re.findall(r"^    keepalive_timeout (\d+)s; # shorter", deployed("nginx.conf"), re.MULTILINE)
+    (gunicorn,) = re.findall(r"^keepalive = (\d+)", deployed("gunicorn.conf.py"), re.MULTILINE)
+    assert int(nginx) < int(gunicorn)
+
+
+@pytest.mark.parametrize("unit", ["spotopt-web.service", "spotopt-jobs.service"])
+def test_a_unit_starts_what_there_is(unit):
+    (command,) = re.findall(r"^ExecStart=/opt/spotopt/.venv/bin/(.+)$", deployed(unit), re.MULTILINE)
+    program, *arguments = command.split()
+    files = [argument for argument in arguments if "/" in argument or argument.endswith(".py")]
+    assert program in ("gunicorn", "python")
+    assert all((ROOT / file).is_file() for file in files)
+    assert "run_jobs" in arguments or find_spec(arguments[-1])
+
+
+def deployed(name):
+    return (ROOT / "deploy" / name).read_text()
 
 
 def test_the_changelog_starts_with_this_version():
