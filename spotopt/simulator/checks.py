@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spotopt.simulator.orders import Order
+from spotopt.simulator.outages import AVOIDABLE, Outage
 from spotopt.simulator.server import JobRunner
 from spotopt.simulator.world import World
 
 DEADLINE_SECONDS = 45 * 60  # after this an order must have ended, whatever became of its agent
+KNOWN_WITHIN_SECONDS = 300  # of running: the agent's boot, and a registration that has to be repeated
 FINAL = ("completed", "failed", "superseded", "expired", "cancelled")
 
 
@@ -23,6 +25,10 @@ class Findings:
     agents: int = 0
     lost_orders: int = 0
     repeated_switches: int = 0
+    known_instances: int = 0
+    short_lived: int = 0  # billed, but gone before their agent could register
+    orphans: int = 0  # still running, and the server does not know it
+    double_launches: int = 0  # requests for a standby that got more than one instance
 
     def check(self, holds: bool, text: str) -> bool:
         if not holds:
@@ -48,6 +54,37 @@ def check_primaries(world: World, rows: list[dict[str, Any]], findings: Findings
             status = row["instanceStatus"] if row else ""
             if findings.check(is_primary, f"{workload.key}: {serving.id} serves but is {status} for the server"):
                 findings.one_primary += 1
+
+
+def check_instances(world: World, rows: list[dict[str, Any]], findings: Findings, *, end: float) -> None:
+    """EC2 billed nothing that the server does not know, and nothing runs that the server believes to be gone."""
+    by_id = {row["id"]: row for row in rows}
+    for instance in list(world.cloud.instances.values()):
+        is_running = instance.ended_at is None
+        seconds = (end if instance.ended_at is None else instance.ended_at) - instance.running_at
+        row = by_id.get(instance.id)
+        if seconds <= 0:
+            continue
+        if row is None and seconds < KNOWN_WITHIN_SECONDS:
+            findings.short_lived += 1
+            continue
+        findings.known_instances += row is not None
+        name = f"{instance.id} of {instance.owner} ({'running for' if is_running else 'ran'} {seconds:.0f} s)"
+        findings.check(row is not None, f"{name} was billed and the server does not know it")
+        is_forgotten = is_running and seconds > DEADLINE_SECONDS and (not row or row["instanceStatus"] == "terminated")
+        findings.orphans += is_forgotten
+        findings.check(row is None or not is_forgotten, f"{name} is terminated for the server")
+
+
+def check_standbys(world: World, outages: list[Outage], findings: Findings) -> None:
+    """No request for a standby was launched twice; nobody waited where an announced loss left time for one."""
+    for workload in world.workloads.values():
+        for replica_id, launched in workload.replica_launches.items():
+            is_double = len(set(launched)) > 1
+            findings.double_launches += is_double
+            findings.check(not is_double, f"replica {replica_id} of {workload.key} was launched {len(launched)} times")
+    for outage in outages:
+        findings.check(outage.kind != AVOIDABLE, str(outage))
 
 
 def check_promises(world: World, rows: list[dict[str, Any]], findings: Findings) -> None:

@@ -2,7 +2,7 @@
 
 import random
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from spotopt.simulator.prices import Pool, PriceBook
 
@@ -26,8 +26,10 @@ class Instance:
     running_at: float
     ended_at: float | None = None  # billing ends here
     gone_at: float | None = None  # and here it leaves the listing
-    notice_at: float | None = None  # spot only: from here on its metadata service announces
+    notice_at: float | None = None  # spot only: from here on its metadata service announces, if ever,
     reclaim_at: float | None = None  # that it will be taken back then
+    heard_at: float | None = None  # when its agent first saw that,
+    alternatives: set[Pool] = field(default_factory=set)  # other pools of its type with capacity from then to its end
     was_reclaimed: bool = False
 
     @property
@@ -55,6 +57,7 @@ class Cloud:
         network: str = "10",
     ) -> None:
         self.instances: dict[str, Instance] = {}
+        self.exhausted: set[Pool] = set()  # no spot capacity there at the moment
         self.prices = prices
         self._capacity_failures = capacity_failures
         self._termination_failures = termination_failures
@@ -64,7 +67,7 @@ class Cloud:
     def launch(
         self, *, owner: str, pool: Pool, mode: str, ami_id: str, now: float, rng: random.Random, surely: bool = False
     ) -> Instance:
-        if not surely and rng.random() < self._capacity_failures:
+        if not surely and (rng.random() < self._capacity_failures or (mode == "spot" and pool in self.exhausted)):
             raise Ec2Error(f"InsufficientInstanceCapacity: no {pool.instance_type} capacity in {pool.az} at the moment")
         instance = Instance(
             id=f"i-{rng.getrandbits(68):017x}",

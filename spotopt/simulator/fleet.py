@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,11 +14,13 @@ from spotopt.simulator.clockfile import Clock
 from spotopt.simulator.dialects import DIALECTS
 from spotopt.simulator.ec2 import Cloud
 from spotopt.simulator.events import Action, Scheduler
+from spotopt.simulator.losses import Losses, Traces
 from spotopt.simulator.operations import Operations
+from spotopt.simulator.outages import outages_of
 from spotopt.simulator.pace import Pace
 from spotopt.simulator.prices import Pool, PriceBook
 from spotopt.simulator.reclaims import Reclaims
-from spotopt.simulator.report import Result
+from spotopt.simulator.report import Result, instance_facts, outage_facts, signal_facts
 from spotopt.simulator.rounds import Chaos, JobRounds, PriceWatch
 from spotopt.simulator.server import JobRunner, Server
 from spotopt.simulator.steerer import Steerer
@@ -56,6 +58,8 @@ class Options:
     switches_per_day: float
     kill_every_hours: float
     tolerance: float
+    losses: Traces = field(default_factory=dict)  # that drive the interruptions, besides mean_life_hours
+    chances: Chances = field(default_factory=Chances)
 
 
 class Fleet:
@@ -77,7 +81,7 @@ class Fleet:
         self.runner = runner
         duration = options.days * 86400 if options.days else ENDLESS
         scheduler = Scheduler(clock, start=options.start, speed=options.speed, threads=options.threads)
-        chances = Chances()
+        chances = options.chances
         network = "127" if transport.bind_sources else "10"
         cloud = Cloud(
             prices,
@@ -98,6 +102,7 @@ class Fleet:
         self.steerer = Steerer(self.world, per_day=options.switches_per_day)
         self.operations = Operations(self.world)
         self.reclaims = Reclaims(self.world, mean_life_hours=options.mean_life_hours)
+        self.losses = Losses(self.world, self.reclaims, options.losses) if options.losses else None
         self.rounds = JobRounds(self.world, runner) if runner else None
         self.chaos: Chaos | None = None
         if server and options.kill_every_hours:
@@ -110,7 +115,8 @@ class Fleet:
         world = self.world
         probe_routes(world.transport)
         self._populate()
-        for part in (self.steerer, self.operations, self.reclaims, PriceWatch(world), self.rounds, self.chaos):
+        surroundings = (PriceWatch(world), self.rounds, self.chaos)
+        for part in (self.steerer, self.operations, self.reclaims, self.losses, *surroundings):
             if part:
                 part.start()
         world.scheduler.run(world.ends_at, after_batch)
@@ -156,6 +162,9 @@ class Fleet:
         else:
             checks.check_primaries(self.world, rows, findings)
             checks.check_promises(self.world, rows, findings)
+            checks.check_instances(self.world, rows, findings, end=ended_at)
+        outages = outages_of(self.world, end=ended_at)
+        checks.check_standbys(self.world, outages, findings)
         checks.check_orders(self.world, findings)
         if self.runner:
             checks.check_records(self.world, self.runner, findings)
@@ -166,7 +175,12 @@ class Fleet:
             "replaced by autoscaling": self.operations.replacements,
             "cleared by hand": self.operations.cleared_by_hand,
             "refused orders": self.steerer.refused,
+            **signal_facts(self.reclaims),
+            **outage_facts(outages),
+            **instance_facts(self.world, findings),
         }
+        if self.losses:
+            facts["drops in the traces"] = self.losses.drops
         if self.chaos:
             facts["server killed"] = self.chaos.kills
         return Result(

@@ -8,6 +8,7 @@ from spotopt.simulator.world import World
 LOOK_SECONDS = 60
 REPLACE_SECONDS = (150, 360)  # from the loss until autoscaling launches a replacement
 FORGOTTEN_SECONDS = 3 * 3600  # then somebody terminates an instance that serves nobody
+FORGOTTEN_STANDBY_SECONDS = 12 * 3600  # each new signal keeps a standby for two hours more
 
 
 class Operations:
@@ -43,7 +44,7 @@ class Operations:
             return
         last = workload.served[-1].instance.pool
         pools = self.world.prices.pools(last.instance_type, last.region)
-        others = [pool for pool in pools if pool != last] or pools
+        others = [pool for pool in pools if pool != last and pool not in self.world.cloud.exhausted] or pools
         if workload.replace(pools=others):
             self.replacements += 1
 
@@ -54,7 +55,8 @@ class Operations:
             workload.attend(LEFTOVER, 2 * LOOK_SECONDS)
         for instance in leftovers:
             since = self._idle_since.setdefault(instance.id, now)
-            if now - since > FORGOTTEN_SECONDS and workload.serving is not None:
+            patience = FORGOTTEN_STANDBY_SECONDS if instance.id in workload.standbys else FORGOTTEN_SECONDS
+            if now - since > patience and workload.serving is not None:
                 self.world.scheduler.after(0, partial(self._clear, workload, instance.id), key=workload.key)
 
     def _clear(self, workload: Workload, instance_id: str) -> None:

@@ -131,7 +131,7 @@ def read_spot_prices(path: Path) -> dict[Pool, Series]:
     Rows without a usable time, zone, type or price, and those of other products than Linux, are left out and counted
     in a warning.
     """
-    text = _read_text(path)
+    text = read_text(path)
     rows = list(_json_rows(text) if text.lstrip()[:1] in ("{", "[") else _csv_rows(text))
     points: dict[Pool, dict[float, float]] = {}
     for at, pool, price in filter(None, rows):
@@ -147,7 +147,7 @@ def read_spot_prices(path: Path) -> dict[Pool, Series]:
 def read_ondemand(path: Path, *, year: int) -> dict[tuple[str, str], float]:
     """CSV with region, instance_type, ondemand_usd_per_hour and optionally `era`, a year or `2018..2026`."""
     found: dict[tuple[str, str], tuple[int, float]] = {}
-    for row in csv.DictReader(io.StringIO(_read_text(path))):
+    for row in csv.DictReader(io.StringIO(read_text(path))):
         price = _number(row.get("ondemand_usd_per_hour") or row.get("price"))
         era = (row.get("era") or "").split("..")
         if price is None:
@@ -165,7 +165,8 @@ def built_in_ondemand(region: str) -> dict[tuple[str, str], float]:
     return {(region, name): price for name, price in BUILT_IN_ONDEMAND.items()}
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Of a file that may be gzipped. Raises BadPrices."""
     try:
         raw = path.read_bytes()
         return (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")

@@ -2,16 +2,20 @@
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from spotopt.simulator.account import Account, relative_difference
 from spotopt.simulator.checks import Findings
+from spotopt.simulator.outages import KINDS, Outage
+from spotopt.simulator.reclaims import NOTICE_SECONDS, Reclaims
 from spotopt.simulator.world import World
 
 SHOWN_VIOLATIONS = 20
 LINE_EVERY_SECONDS = 0.5
+NAME_WIDTH = 34
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,32 @@ def render(result: Result) -> str:
     if result.difference is not None:
         verdict = f"{result.difference:.3%} (allowed {result.tolerance:.2%})"
     rows.append(("  difference of the savings", verdict))
-    lines = [f"{name:<34}{text}" for name, text in rows]
+    lines = [f"{name:<{NAME_WIDTH}}{text}" for name, text in rows]
     return "\n".join(lines + _failures(result))
+
+
+def signal_facts(reclaims: Reclaims) -> dict[str, object]:
+    total = reclaims.notices + reclaims.missing_notices
+    return {
+        "  late / missing notices": f"{reclaims.late_notices} / {reclaims.missing_notices} of {total}",
+        "  early hints, of them false": f"{reclaims.hints}, {reclaims.false_hints}",
+    }
+
+
+def outage_facts(outages: list[Outage]) -> dict[str, object]:
+    """Workloads without a primary for longer than the notice, one row per kind."""
+    counts = Counter(outage.kind for outage in outages)
+    rows: dict[str, object] = {f"nobody served for over {NOTICE_SECONDS} s": len(outages)}
+    return rows | {f"  {kind}": counts[kind] for kind in KINDS}
+
+
+def instance_facts(world: World, findings: Findings) -> dict[str, object]:
+    requests = [launched for workload in world.workloads.values() for launched in workload.replica_launches.values()]
+    return {
+        "standby requests launched / twice": f"{len(requests)} / {findings.double_launches}",
+        "instances known to the server": f"{findings.known_instances}, {findings.short_lived} too short-lived",
+        "orphans left running": findings.orphans,
+    }
 
 
 def _money(name: str, account: Account) -> str:

@@ -38,6 +38,8 @@ class Workload:
         self.processes: dict[str, AgentProcess] = {}
         self.served: list[Serving] = []
         self.standbys: set[str] = set()  # instance ids of replicas: they serve only once promoted
+        self.replica_launches: dict[str, list[str]] = {}  # by the server's id of the request
+        self.broken: set[str] = set()  # instance ids whose agent died in an emergency
         self.interruptions = 0
         self.switches = 0
         self.failovers = 0

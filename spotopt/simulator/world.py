@@ -25,7 +25,11 @@ class Chances:
     report_survives: float = 0.3  # of the switch reports that v2 and v4 send from a host that is shutting down
     goodbye_survives: float = 0.5  # of the `offline` heartbeats that such a host still gets out
     hours_between_restarts: float = 96.0  # of one agent process
-    rebalance_signal: float = 0.6  # of the reclaims that are announced early
+    rebalance_signal: float = 0.6  # of the reclaims that are announced early: the signal's recall
+    rebalance_precision: float = 1.0  # share of those announcements that a reclaim follows
+    late_notice: float = 0.0  # of the reclaims: their notice comes with less than two minutes left
+    missing_notice: float = 0.0  # of the reclaims: the machine just dies
+    dies_in_emergency: float = 0.0  # of the agents that tell of an interruption: between two of their calls
 
 
 @dataclass

@@ -3,9 +3,10 @@
 import shutil
 import signal
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,28 @@ from spotopt.simulator import market
 from spotopt.simulator.clockfile import Clock, ClockFile, ServersOwnClock
 from spotopt.simulator.dialects import DIALECTS
 from spotopt.simulator.fleet import Fleet, Options, is_loopback
+from spotopt.simulator.losses import read_losses
 from spotopt.simulator.pace import automatic_stretch
 from spotopt.simulator.prices import BadPrices, PriceBook, built_in_ondemand, read_ondemand, read_spot_prices
 from spotopt.simulator.report import Progress, is_terminal, render
 from spotopt.simulator.server import Server, ServerFailed, temporary_directory
 from spotopt.simulator.transport import Transport
+from spotopt.simulator.world import Chances
 
 DEFAULT_MIX = "v4=50,v2=15,v4b=15,v5=20"  # percent
 ENDLESS_PRICE_DAYS = 730.0
+MEAN_LIFE_HOURS = 120.0
+# What real fleets tell of their signals, with --losses; recall and precision are those of design 2.7
+TROUBLED = Chances(
+    rebalance_signal=0.6, rebalance_precision=0.3, late_notice=0.1, missing_notice=0.05, dies_in_emergency=0.05
+)
+SIGNAL_OPTIONS = {  # field of Chances by option
+    "--rebalance-recall": "rebalance_signal",
+    "--rebalance-precision": "rebalance_precision",
+    "--late-notices": "late_notice",
+    "--missing-notices": "missing_notice",
+    "--dying-agents": "dies_in_emergency",
+}
 
 
 class Command(BaseCommand):
@@ -44,8 +59,13 @@ class Command(BaseCommand):
         fleet.add_argument("--mix", default=DEFAULT_MIX, help="shares of the dialects (default: %(default)s)")
         fleet.add_argument("--seed", type=int, default=1)
         fleet.add_argument("--switches-per-day", type=float, default=0.5, help="ordered moves per agent")
-        fleet.add_argument("--mean-life-hours", type=float, default=120, help="of a spot instance; 0: no interruptions")
+        fleet.add_argument(
+            "--mean-life-hours",
+            type=float,
+            help="of a spot instance; 0: no interruptions (default: 120, with --losses 0)",
+        )
         fleet.add_argument("--types", type=int, default=8, help="instance types the fleet is made of")
+        add_signal_arguments(parser)
         prices = parser.add_argument_group("prices")
         prices.add_argument("--prices", type=Path, help="describe-spot-price-history JSON, or CSV, gzipped or not")
         prices.add_argument("--ondemand", type=Path, help="CSV: region, instance_type, ondemand_usd_per_hour")
@@ -151,6 +171,10 @@ def graceful_stop(fleet: Fleet) -> Iterator[None]:
 
 def make_options(given: dict[str, Any], *, start: float) -> Options:
     mix = shares(given["mix"], agents=given["agents"])
+    losses = read_losses(given["losses"]) if given["losses"] else {}
+    mean_life_hours = given["mean_life_hours"]
+    if mean_life_hours is None:
+        mean_life_hours = 0.0 if losses else MEAN_LIFE_HOURS
     stretch = given["stretch"]
     if stretch is None:
         stretch = automatic_stretch(mix=mix, days=given["days"] or 1, target_requests=given["target_requests"])
@@ -162,11 +186,35 @@ def make_options(given: dict[str, Any], *, start: float) -> Options:
         speed=given["speed"],
         stretch=stretch,
         threads=given["threads"],
-        mean_life_hours=given["mean_life_hours"],
+        mean_life_hours=mean_life_hours,
         switches_per_day=given["switches_per_day"],
         kill_every_hours=given["kill_every"],
         tolerance=given["tolerance"],
+        losses=losses,
+        chances=chosen_chances(given, default=TROUBLED if losses else Chances()),
     )
+
+
+def add_signal_arguments(parser: ArgumentParser) -> None:
+    signals = parser.add_argument_group("interruptions", "shares of 1; the defaults in brackets hold with --losses")
+    signals.add_argument("--losses", type=Path, help="CSV of an availability trace that drives them, gzipped or not")
+    for option, name in SIGNAL_OPTIONS.items():
+        usual, troubled = getattr(Chances(), name), getattr(TROUBLED, name)
+        signals.add_argument(option, type=share, dest=name, help=f"default {usual:g} [{troubled:g}]")
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def chosen_chances(given: dict[str, Any], *, default: Chances) -> Chances:
+    chosen = {name: given[name] for name in SIGNAL_OPTIONS.values() if given[name] is not None}
+    if chosen.get("rebalance_precision") == 0:
+        raise CommandError("--rebalance-precision must be more than 0.")
+    return replace(default, **chosen)
 
 
 def shares(mix: str, *, agents: int) -> dict[str, int]:

@@ -19,6 +19,7 @@ from spotopt.simulator.world import World
 
 HOUR = 3600
 COMPARED_HEARTBEAT_SECONDS = 90  # within the server's timeout of 120
+STARTED_AGAIN = 0.5  # share of the agents that died after a notice
 
 
 @dataclass
@@ -76,6 +77,11 @@ class AgentProcess:
     def notice(self, deadline: float) -> None:
         """The metadata service says that EC2 will take the instance at `deadline`."""
         self.notice_deadline = deadline
+        if self.instance.heard_at is None:
+            own, cloud = self.instance.pool, self.world.cloud
+            self.instance.heard_at = self.world.now
+            pools = set(self.world.prices.pools(own.instance_type, own.region))
+            self.instance.alternatives = pools - {own} - cloud.exhausted
 
     def rebalance(self) -> None:
         """The metadata service shows a rebalance recommendation."""
@@ -91,6 +97,9 @@ class AgentProcess:
             self.stop_and_restart(goodbye=False)
             return
         self.add_workers()
+        notice_at, reclaim_at = self.instance.notice_at, self.instance.reclaim_at
+        if notice_at is not None and reclaim_at is not None and self.world.now >= notice_at:
+            self.notice(reclaim_at)  # the metadata service still shows it after a restart
         self._plan_restart()
 
     def register(self) -> bool:
@@ -120,6 +129,21 @@ class AgentProcess:
             if worker.event:
                 worker.event.cancel()
         self.session.close()
+
+    def breaks_down(self) -> bool:
+        """Between two calls of an emergency: the process dies.
+
+        Its service manager starts it again, unless the machine, soon to be taken, is past that.
+        """
+        chance = self.world.chances.dies_in_emergency
+        if not chance or self.rng.random() >= chance:
+            return False
+        self.workload.broken.add(self.instance.id)
+        if self.notice_deadline is None or self.rng.random() < STARTED_AGAIN:
+            self.stop_and_restart(goodbye=False)
+        else:
+            self.die()
+        return True
 
     def _plan_restart(self) -> None:
         """Updates and crashes restart an agent now and then."""

@@ -74,6 +74,7 @@ class ReplicaWorkers(AgentProcess):
         if instance is None:
             self._say(replica_id, {"status": "failed", "error_message": "InsufficientInstanceCapacity"})
             return
+        self.workload.replica_launches.setdefault(replica_id, []).append(instance.id)
         path = f"/api/agents/{self.agent_id}/replicas/{replica_id}"
         self.call("PUT", path, {"instance_id": instance.id, "status": "syncing"}, kind="replicas")
         ready = instance.running_at - self.world.now + READY_STEP_SECONDS

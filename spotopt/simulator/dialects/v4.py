@@ -30,8 +30,6 @@ class AgentV4(ReplicaWorkers, SwitchingAgent):
             self.every(30, self.terminate_replicas, urgent=(INTERRUPTION, LEFTOVER))
         self.every(60, self.terminate_instances, first=60, urgent=(LEFTOVER, INTERRUPTION))
         self.every(3600, self.report_cleanup, first=60, urgent=(), longest=24 * 3600)
-        if self.instance.reclaim_at and self.instance.notice_at and self.world.now >= self.instance.notice_at:
-            self.notice(self.instance.reclaim_at)  # the metadata service still shows it after a restart
 
     def heartbeat(self) -> None:
         pool = self.instance.pool
@@ -162,12 +160,16 @@ class AgentV4(ReplicaWorkers, SwitchingAgent):
         body = {"signal_type": "rebalance-recommendation", "instance_id": self.instance.id}
         # 403: protection is off; 409: no suitable pool. "No reply" is an acceptable refusal to v4
         self.post("create-emergency-replica", body, expected=(403, 409))
+        if self.breaks_down():
+            return
         self.post("rebalance-recommendation", {"instance_id": self.instance.id, "detected_at": self.iso()})
 
     def _tell_of_termination(self) -> None:
         deadline = self.iso(self.notice_deadline)
         body = {"signal_type": "termination-notice", "instance_id": self.instance.id, "termination_time": deadline}
         self.post("create-emergency-replica", body, expected=(409,))
+        if self.breaks_down():
+            return
         body = {"instance_id": self.instance.id, "termination_time": deadline, "detected_at": self.iso()}
         reply = self.post("termination-imminent", body)
         if reply.ok and reply.get("success"):

@@ -58,5 +58,7 @@ class AgentV4b(AgentProcess):
         self.session.headers["X-Request-ID"] = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
         body = {"notice_time": self.iso(self.notice_deadline), "immediate": True}
         self.post("rebalance-recommendation", body, expected=(409,))
+        if self.breaks_down():
+            return
         self.get("emergency-status")
         self.later(NOTICE_POLL_SECONDS, self._tell_of_termination)

@@ -268,6 +268,8 @@ class AgentV5(AgentProcess):
             deadline = self.iso(self.notice_deadline, style="naive")
             self.post("termination-report", body | {"termination_time": deadline})
             self.workload.attend(INTERRUPTION, 180)
+            if self.breaks_down():
+                return
         self.later(NOTICE_POLL_SECONDS, self._tell_of_termination)
 
     def _now(self) -> str:
