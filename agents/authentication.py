@@ -1,3 +1,4 @@
+from datetime import timedelta
 from typing import Any
 
 from rest_framework.request import Request
@@ -5,7 +6,9 @@ from rest_framework.request import Request
 from agents.models import Agent
 from clients.authentication import BearerAuthentication
 from clients.principals import Principal
-from spotopt.common import crypto, logs
+from spotopt.common import clock, crypto, logs
+
+CLEANS_UP_FOR = timedelta(hours=24)  # after its deletion (agent-api 4.10)
 
 
 class AgentAuthentication(BearerAuthentication):
@@ -16,9 +19,9 @@ class AgentAuthentication(BearerAuthentication):
     """
 
     def authenticate(self, request: Request) -> tuple[Principal, Any] | None:
-        agent_id = request.parser_context["kwargs"].get("agent_id")
-        token = self.read_token(request)
-        if agent_id is None or token is None or (agent := find_agent(agent_id=agent_id, token=token)) is None:
+        agent_id, token = request.parser_context["kwargs"].get("agent_id"), self.read_token(request)
+        agent = find_agent(agent_id=agent_id, token=token) if agent_id and token else None
+        if agent is None or (agent.is_deleted and not _may_clean_up(agent, request.parser_context["view"])):
             return super().authenticate(request)
         logs.client.set(agent.client.public_id)
         logs.agent.set(agent.public_id)
@@ -26,15 +29,19 @@ class AgentAuthentication(BearerAuthentication):
 
 
 def find_agent(*, agent_id: str, token: str) -> Agent | None:
-    """The living agent of an active client with this token; an id that was merged away finds the agent it became."""
+    """The agent of an active client with this token; an id that was merged away finds the agent it became."""
     agents = Agent.objects.select_related("client", "merged_into").with_counts()
     agent = agents.filter(public_id=agent_id, client__token_hash__in=crypto.token_hashes(token)).first()
     if agent and agent.merged_into:
         agent = agents.get(pk=agent.merged_into.pk)
         agent.called_as = agent_id  # type: ignore[attr-defined]
-    if agent is None or agent.is_deleted or not agent.client.is_active:
-        return None
-    return agent
+    return agent if agent and agent.client.is_active else None
+
+
+def _may_clean_up(agent: Agent, view: Any) -> bool:
+    """A deleted agent is still told which standbys to terminate, and may say that it did."""
+    is_recent = agent.deleted_at is not None and clock.now() - agent.deleted_at < CLEANS_UP_FOR
+    return is_recent and view.action in getattr(view, "clean_up_actions", ())
 
 
 def find_any_agent(*, agent_id: str) -> Agent | None:

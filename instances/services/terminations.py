@@ -41,11 +41,17 @@ class Due:
 
 
 def due_for(*, agent: Agent, caller: Caller) -> list[Due]:
-    """What the calling v4 agent is to terminate now. It terminates whatever stands here, itself included."""
-    if not agent.auto_terminate_enabled:
-        return []
+    """What the calling v4 agent is to terminate now. It terminates whatever stands here, itself included.
+
+    A deleted agent clears away its standbys, nothing else (agent-api 4.10).
+    """
     now = clock.now()
-    due = [_as_due(i, now) for i in _due_instances(agent, now)] + _due_replicas(agent, now)
+    if agent.is_deleted:
+        due = _due_replicas(agent, now)
+    elif agent.auto_terminate_enabled:
+        due = [_as_due(i, now) for i in _due_instances(agent, now)] + _due_replicas(agent, now)
+    else:
+        return []
     due = list({item.instance_id: item for item in due if item.instance_id != _current(agent)}.values())
     if caller.is_primary_of(agent):
         return due

@@ -87,6 +87,7 @@ class RegistrationViewSet(viewsets.ViewSet):
 
 class ReportViewSet(AgentPlaneViewSet):
     authentication_classes = [AgentAuthentication]
+    clean_up_actions = ("instances_to_terminate",)
 
     def heartbeat(self, request: ApiRequest, agent_id: str) -> Response:
         """200 for every living agent, whatever it sends: a refusal wedges v5 for good (agent-api 3.2, section 7)."""
@@ -191,7 +192,8 @@ class ReportViewSet(AgentPlaneViewSet):
                     }
                     for item in due
                 ],
-                "auto_terminate_enabled": self.agent.auto_terminate_enabled,
+                # False makes v4 ignore the list, and a deleted agent's settings are off
+                "auto_terminate_enabled": self.agent.auto_terminate_enabled or self.agent.is_deleted,
                 "terminate_wait_seconds": self.agent.terminate_wait_seconds,
             }
         )

@@ -5,6 +5,7 @@ from typing import Any
 
 from rest_framework.response import Response
 
+from agents.errors import AgentNotFound
 from agents.views import AgentPlaneViewSet, SharedAgentViewSet
 from clients.principals import ApiRequest
 from instances.errors import InstanceNotFound
@@ -21,6 +22,8 @@ from spotopt.common.errors import Invalid
 
 
 class NoticeViewSet(AgentPlaneViewSet):
+    clean_up_actions = ("termination_report",)
+
     def rebalance(self, request: ApiRequest, agent_id: str) -> Response:
         body = NoticeIn().parse(request.data)
         instance_id = self._endangered(body["instance_id"])
@@ -41,6 +44,8 @@ class NoticeViewSet(AgentPlaneViewSet):
         instance_id = body["instance_id"]
         if not instance_id:
             raise Invalid("Validation failed", details={"instance_id": ["This field is required."]})
+        if self.agent.is_deleted and body["kind"] != "outcome":
+            raise AgentNotFound
         if body["kind"] == "notice":
             if not Instance.objects.filter(agent=self.agent, instance_id=instance_id).exists():
                 raise InstanceNotFound

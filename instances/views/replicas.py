@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import viewsets
 from rest_framework.response import Response
 
+from agents.errors import AgentNotFound
 from agents.views import SharedAgentViewSet
 from clients.permissions import IsOperatorOrClient
 from clients.principals import ApiRequest
@@ -24,10 +25,14 @@ from spotopt.common import clock
 
 
 class ReplicaViewSet(SharedAgentViewSet):
+    clean_up_actions = ("list", "status")
+
     def list(self, request: ApiRequest, agent_id: str) -> Response:
         """With `status`, agents are told what to launch or to terminate; without, people see what there is."""
         now = clock.now()
         status = request.query_params.get("status", "")
+        if self.agent.is_deleted and status != "terminated":
+            raise AgentNotFound
         if status in ("launching", "terminated"):
             found = reports.work_for(agent=self.agent, caller=self.caller(), status=status)
         else:

@@ -7,6 +7,7 @@ import time_machine
 
 from agents.models import Agent
 from instances.models import Instance, Replica
+from instances.services.departures import delete_agent
 from spotopt.common import clock
 from tests.dialects import V4
 from tests.factories import AgentFactory, InstanceFactory, PoolFactory, ReplicaFactory
@@ -291,6 +292,39 @@ class TestDeletion:
     def test_of_a_promoted_one_is_refused(self, v4, replica, tenant_api):
         Replica.objects.update(status="promoted")
         assert tenant_api.delete(f"/api/agents/{v4.agent_id}/replicas/{replica.public_id}").status_code == 409
+
+
+class TestOfADeletedAgent:
+    """agent-api 4.10: whoever is left there may clear away what was launched for it."""
+
+    @pytest.fixture
+    def deleted(self, v4, replica):
+        put(v4, replica, "i-0bbb")
+        delete_agent(agent=Agent.objects.get(), reason="test")
+        return v4
+
+    def test_the_standby_is_listed_until_it_is_confirmed_gone(self, deleted):
+        assert [item["instance_id"] for item in listed(deleted, "terminated")] == ["i-0bbb"]
+        work = deleted.to_terminate()
+        assert [item["instance_id"] for item in work["instances"]] == ["i-0bbb"]
+        assert work["auto_terminate_enabled"] is True
+        assert deleted.report_termination("i-0bbb").status_code == 200
+        assert deleted.to_terminate()["instances"] == listed(deleted, "terminated") == []
+
+    def test_its_status_can_still_be_said(self, deleted, replica):
+        assert say(deleted, replica, "terminated").status_code == 200
+        assert listed(deleted, "terminated") == []
+
+    def test_nothing_else_answers(self, deleted):
+        assert deleted.get("replicas").status_code == 404
+        assert deleted.get("replicas?status=launching").status_code == 404
+        assert deleted.post("termination-report", {"instance_id": "i-0aaa", "notice_type": "x"}).status_code == 404
+        assert deleted.post("heartbeat", {"instance_id": "i-0aaa"}).status_code == 404
+
+    def test_after_a_day_it_is_over(self, deleted, now):
+        now.shift(timedelta(hours=24))
+        assert deleted.get("replicas?status=terminated").status_code == 404
+        assert deleted.get("instances-to-terminate").status_code == 404
 
 
 class TestTheDashboardsList:
