@@ -40,7 +40,7 @@ def notify(
     metadata: dict[str, Any] | None = None,
 ) -> Notification:
     """Put a message into a client's inbox; without a client it is for everyone."""
-    return Notification.objects.create(
+    return Notification.objects.post(
         client=client,
         message=message,
         notification_type=notification_type,

@@ -1,7 +1,11 @@
+from typing import Any, Self
+
 from django.db import models
 from django.db.models import Q
 
 from clients.models import Client
+from clients.principals import Principal
+from notifications import wire
 from spotopt.common import clock
 from spotopt.common.db import ExactCharField
 from spotopt.common.fields import PublicIdField
@@ -14,9 +18,17 @@ class Severity(models.TextChoices):
     ERROR = "error"
     CRITICAL = "critical"
 
+    @classmethod
+    def rank(cls, severity: str) -> int:
+        return cls.values.index(severity)
+
 
 class SystemEvent(models.Model):
     """An append-only fact. Refers to other things by id text, so it outlives them; the id is the stream's cursor."""
+
+    NOTIFICATION = "notification"  # carries a message of the inbox to the event streams
+    INSTANCE_STATE_CHANGED = "instance_state_changed"
+    STREAM_ONLY = (NOTIFICATION, INSTANCE_STATE_CHANGED)  # say in other words what another row says as well
 
     client = models.ForeignKey(Client, models.CASCADE, null=True, related_name="+")  # null: not one tenant's affair
     event_type = models.CharField(max_length=64)
@@ -40,6 +52,25 @@ class SystemEvent(models.Model):
         return f"{self.event_type} {self.id}"
 
 
+class NotificationQuerySet(models.QuerySet["Notification"]):
+    def for_principal(self, who: Principal) -> Self:
+        """What is addressed to the caller; messages to everyone are not any client's own."""
+        return self if who.is_operator else self.filter(client=who.client)
+
+    def post(self, **fields: Any) -> "Notification":
+        """Put a message into the inbox and tell the open event streams, in the caller's transaction."""
+        notification = self.create(**fields)
+        SystemEvent.objects.create(
+            event_type=SystemEvent.NOTIFICATION,
+            client_id=notification.client_id,
+            severity=notification.severity,
+            message=notification.message,
+            metadata={"item": wire.notification_item(notification)},
+            created_at=notification.created_at,
+        )
+        return notification
+
+
 class Notification(models.Model):
     """A message in a client's inbox."""
 
@@ -51,39 +82,20 @@ class Notification(models.Model):
     agent_id = ExactCharField(max_length=64, default="", blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     read_at = models.DateTimeField(null=True, blank=True)
+    is_forwarded = models.BooleanField(default=False)  # deliver_notifications has looked who wants it
     created_at = models.DateTimeField(default=clock.now, db_index=True)  # prune_history
+
+    objects = NotificationQuerySet.as_manager()
 
     class Meta:
         db_table = "notifications"
-        indexes = [models.Index(fields=["client", "id"], name="notification_by_client")]
+        indexes = [
+            models.Index(fields=["client", "id"], name="notification_by_client"),
+            models.Index(fields=["client", "read_at", "id"], name="notification_unread_of"),  # unread=true, read all
+            models.Index(fields=["read_at", "id"], name="notification_unread"),  # the same for the operator
+            models.Index(fields=["is_forwarded", "id"], name="notification_to_forward"),  # deliver_notifications
+        ]
         constraints = [models.CheckConstraint(condition=Q(severity__in=Severity.values), name="notification_severity")]
 
     def __str__(self) -> str:
         return self.message
-
-
-class PricingAlert(models.Model):
-    """A threshold a client set; fires once per crossing."""
-
-    class Kind(models.TextChoices):
-        PRICE_ABOVE = "price_above"
-        PRICE_BELOW = "price_below"
-        SAVINGS_BELOW = "savings_below"
-
-    public_id = PublicIdField()
-    client = models.ForeignKey(Client, models.CASCADE, related_name="pricing_alerts")
-    alert_type = models.CharField(max_length=16, choices=Kind, default=Kind.PRICE_ABOVE)
-    pool_id = ExactCharField(max_length=128, default="", blank=True)
-    threshold = models.DecimalField(max_digits=12, decimal_places=6)
-    channels = models.JSONField(default=list)
-    is_enabled = models.BooleanField(default=True)
-    is_crossed = models.BooleanField(default=False)  # hysteresis: armed again only after the value came back
-    last_triggered_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(default=clock.now)
-
-    class Meta:
-        db_table = "pricing_alerts"
-        constraints = [models.CheckConstraint(condition=Q(threshold__gt=0), name="alert_threshold_positive")]
-
-    def __str__(self) -> str:
-        return f"{self.alert_type} {self.threshold}"
