@@ -18,6 +18,8 @@ class AgentAuthentication(BearerAuthentication):
     wrong id (agent-api 1.2 rule 13).
     """
 
+    refuses_guessing = False  # no 429 on the agent plane
+
     def authenticate(self, request: Request) -> tuple[Principal, Any] | None:
         agent_id, token = request.parser_context["kwargs"].get("agent_id"), self.read_token(request)
         agent = find_agent(agent_id=agent_id, token=token) if agent_id and token else None

@@ -21,12 +21,17 @@ _FLAGS = (
 )
 
 
+def wait_minutes(agent: Agent) -> int:
+    """The wait before the old instance goes, as people see it: whole minutes, at least 1 (dashboard-api 2.5)."""
+    return max(1, round(agent.terminate_wait_seconds / 60))
+
+
 def config_of(agent: Agent) -> dict[str, Any]:
     """What the primary is told (agent-api 3.1, 3.3); needs `with_counts()`. Never null: null disables agents."""
     config: dict[str, Any] = {name: getattr(agent, name) for name in _FLAGS + _INTEGERS}
     config |= {name: float(getattr(agent, name)) for name in _FRACTIONS}
     return config | {
-        "terminate_wait_minutes": max(1, round(agent.terminate_wait_seconds / 60)),
+        "terminate_wait_minutes": wait_minutes(agent),
         "config_version": agent.config_version,
         "agent_id": agent.public_id,
     }

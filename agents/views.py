@@ -1,5 +1,6 @@
 from typing import Any
 
+from drf_spectacular.utils import extend_schema
 from rest_framework import viewsets
 from rest_framework.response import Response
 
@@ -8,7 +9,19 @@ from agents.attribution import Caller, identify
 from agents.authentication import AgentAuthentication, find_any_agent
 from agents.errors import AgentNotFound
 from agents.models import Agent, Command
-from agents.serializers import CleanupIn, OutcomeIn, command_for_v4, command_for_v5
+from agents.serializers import (
+    AgentConfigOut,
+    AgentDetailOut,
+    CleanupIn,
+    CleanupRecordedOut,
+    CommandOut,
+    CommandStateOut,
+    MarkedIn,
+    OutcomeIn,
+    PendingCommandsOut,
+    command_for_v4,
+    command_for_v5,
+)
 from agents.services import cleanups, commands
 from agents.services.protocol import note_protocol
 from clients.authentication import StaffSessionAuthentication
@@ -21,6 +34,7 @@ class AgentPlaneViewSet(viewsets.GenericViewSet[Agent]):
 
     authentication_classes = [AgentAuthentication]
     permission_classes = [IsClient]
+    filter_backends = []
     throttle_classes = []  # a 429 on a heartbeat silences a v5 agent for good (agent-api 1.2 rule 14)
 
     agent: Agent
@@ -54,14 +68,17 @@ class SharedAgentViewSet(AgentPlaneViewSet):
 
 
 class AgentViewSet(AgentPlaneViewSet):
+    @extend_schema(summary="An agent and its settings", responses=AgentDetailOut)
     def retrieve(self, request: ApiRequest, agent_id: str) -> Response:
         return Response(selectors.detail_of(self.agent))
 
+    @extend_schema(summary="What the calling instance is to do", responses=AgentConfigOut)
     def config(self, request: ApiRequest, agent_id: str) -> Response:
         if not self.called_by_primary:
             return Response(selectors.disabled_config(self.agent))
         return Response(selectors.config_of(self.agent) | {"role": "primary"})
 
+    @extend_schema(summary="Report a clean-up of snapshots and images", request=CleanupIn, responses=CleanupRecordedOut)
     def cleanup_report(self, request: ApiRequest, agent_id: str) -> Response:
         body = CleanupIn().parse(request.data)
         entry = cleanups.record_cleanup(
@@ -72,10 +89,12 @@ class AgentViewSet(AgentPlaneViewSet):
 
 
 class CommandViewSet(AgentPlaneViewSet):
+    @extend_schema(summary="Orders for agents v2 and v4", responses=CommandOut(many=True))
     def pending_v4(self, request: ApiRequest, agent_id: str) -> Response:
         """v2 and v4: a bare array (agent-api 3.5)."""
         return Response([command_for_v4(c) for c in self._due(Command.V4_TYPES, polled="pending-commands")])
 
+    @extend_schema(summary="Orders for agent v5", responses=PendingCommandsOut)
     def pending_v5(self, request: ApiRequest, agent_id: str) -> Response:
         """v5: an object, one order at a time, as it runs all of a reply without looking at results (agent-api 3.8)."""
         due = self._due(Command.V5_TYPES, polled="commands/pending", limit=1)
@@ -88,16 +107,14 @@ class CommandViewSet(AgentPlaneViewSet):
         note_protocol(agent=self.agent, polled=polled)
         return commands.poll(agent=self.agent, caller=caller.instance_id, types=types, limit=limit)
 
+    @extend_schema(summary="Report how an order went", request=OutcomeIn, responses=CommandStateOut)
     def executed(self, request: ApiRequest, agent_id: str, command_id: str) -> Response:
         body = OutcomeIn().parse(request.data)
         command = commands.record_outcome(agent=self.agent, command_id=command_id, **body)
         return Response({"success": True, "command_id": command.public_id, "status": command.status})
 
+    @extend_schema(summary="Report that an order was carried out", request=MarkedIn, responses=CommandStateOut)
     def mark_executed(self, request: ApiRequest, agent_id: str) -> Response:
-        command_id = _command_id(request.data)
-        command = commands.record_execution(agent=self.agent, command_id=command_id)
+        body = MarkedIn().parse(request.data)
+        command = commands.record_execution(agent=self.agent, command_id=body["command_id"])
         return Response({"success": True, "command_id": command.public_id, "status": command.status})
-
-
-def _command_id(data: Any) -> str:
-    return str(data.get("command_id") or "") if isinstance(data, dict) else ""

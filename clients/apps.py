@@ -8,6 +8,6 @@ class ClientsConfig(AppConfig):
     name = "clients"
 
     def ready(self) -> None:
-        from clients import checks  # noqa: F401 (registers the system checks)
+        from clients import checks, schema  # noqa: F401 (registers system checks, and how to sign in for OpenAPI)
 
         register_converter(ClientIdConverter, "client")

@@ -30,6 +30,5 @@ def record(
 
 
 def tell(*, client: Client, notification_type: str, message: str, severity: str = "info") -> None:
-    apps.get_model("notifications", "Notification")._default_manager.create(
-        client=client, notification_type=notification_type, message=message, severity=severity
-    )
+    inbox: Any = apps.get_model("notifications", "Notification")._default_manager
+    inbox.post(client=client, notification_type=notification_type, message=message, severity=severity)

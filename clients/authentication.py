@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import APIException, PermissionDenied
+from rest_framework.exceptions import APIException, PermissionDenied, Throttled
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
@@ -13,7 +13,7 @@ from clients import audit
 from clients.errors import InactiveClient, InvalidToken
 from clients.models import Client
 from clients.principals import Principal
-from clients.ratelimit import OncePerMinute
+from clients.ratelimit import OncePerMinute, PerMinute
 from clients.services import find_by_token
 from spotopt.common import crypto, logs
 from spotopt.common.addresses import peer_address
@@ -21,11 +21,17 @@ from spotopt.common.addresses import peer_address
 log = logging.getLogger(__name__)
 
 failures = OncePerMinute()
+guesses = PerMinute()  # wrong tokens by peer
 MAX_ACTOR = 64  # what the columns that say who asked for it hold; user names may be longer
 
 
 class BearerAuthentication(BaseAuthentication):
-    """`Authorization: Bearer <token>`, or the bare token. A client costs one statement, the admin token none."""
+    """`Authorization: Bearer <token>`, or the bare token. A client costs one statement, the admin token none.
+
+    A peer with too many wrong tokens is told 429, but a good token always works: agents and people share addresses.
+    """
+
+    refuses_guessing = True
 
     def authenticate(self, request: Request) -> tuple[Principal, Any] | None:
         token = self.read_token(request)
@@ -37,6 +43,8 @@ class BearerAuthentication(BaseAuthentication):
             client = self.find_client(token)
         except (InvalidToken, InactiveClient) as refusal:
             report_failure(request, refusal)
+            if self.refuses_guessing and isinstance(refusal, InvalidToken):
+                _refuse_guessing(peer_address(request))
             raise
         logs.client.set(client.public_id)
         return Principal(client=client), None
@@ -64,6 +72,8 @@ class BearerAuthentication(BaseAuthentication):
 
 class ClientTokenAuthentication(BearerAuthentication):
     """A client's token and nothing else: to this door even the admin token is a wrong one."""
+
+    refuses_guessing = False  # agents register and uninstall here
 
     def authenticate(self, request: Request) -> tuple[Principal, Any] | None:
         authenticated = super().authenticate(request)
@@ -109,6 +119,13 @@ def report_failure(request: Request, refusal: InvalidToken | InactiveClient) -> 
         message=f"Authentication failed from {peer}: {refusal.default_detail}",
         metadata={"peer": peer, "path": logs.redact(request.path)[:200]},
     )
+
+
+def _refuse_guessing(peer: str) -> None:
+    """Only slows down and shows: 256 random bits are not guessed (the event says who tries)."""
+    attempts = guesses.count(peer)
+    if attempts.used > settings.WRONG_TOKENS_PER_MINUTE:
+        raise Throttled(wait=attempts.reset, detail="Too many wrong tokens, try again later.")
 
 
 def _token_in_body(request: Request) -> str | None:

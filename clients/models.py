@@ -60,13 +60,14 @@ class ClientTombstone(models.Model):
 class IdempotencyKey(models.Model):
     """The stored answer to a request with an X-Request-ID (dashboard-api 1.11); kept 24 h."""
 
-    principal = ExactCharField(max_length=64)
+    principal = ExactCharField(max_length=80)
     method = models.CharField(max_length=8)
     path_hash = ExactCharField(max_length=64)  # SHA-256: paths may be longer than an index allows
     key = ExactCharField(max_length=128)
     body_hash = ExactCharField(max_length=64)
-    status_code = models.PositiveSmallIntegerField(null=True)  # null while the first request is still running
-    response = models.JSONField(null=True)
+    claimed_at = models.DateTimeField(default=clock.now)  # by the request that runs; another one may take over later
+    status_code = models.PositiveSmallIntegerField(null=True)  # null while that request is still running
+    answer_encrypted = models.TextField(editable=False, default="")  # it may hold a token
     created_at = models.DateTimeField(default=clock.now, db_index=True)  # pruned by age
 
     class Meta:
@@ -78,3 +79,17 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class LoginFailures(models.Model):
+    """Failed sign-ins of late, by caller, by user name, and by both."""
+
+    subject = ExactCharField(max_length=64, unique=True)  # a keyed hash: people type passwords into the wrong field
+    failures = models.PositiveIntegerField(default=0)
+    since = models.DateTimeField(default=clock.now, db_index=True)  # pruned by age
+
+    class Meta:
+        db_table = "login_failures"
+
+    def __str__(self) -> str:
+        return f"{self.failures} since {clock.isoformat(self.since)}"

@@ -1,5 +1,6 @@
 from typing import Any
 
+from drf_spectacular.utils import extend_schema
 from rest_framework import viewsets
 from rest_framework.response import Response
 
@@ -7,7 +8,8 @@ from clients import services
 from clients.authentication import ClientTokenAuthentication
 from clients.permissions import IsClient, IsOperator
 from clients.principals import ApiRequest
-from clients.serializers import ClientIn, ClientOut
+from clients.serializers import ClientCreatedOut, ClientIn, ClientOut, NewTokenOut, TokenOut, ValidOut
+from spotopt.common.serializers import SuccessOut
 
 
 class ClientAdminViewSet(viewsets.ViewSet):
@@ -15,24 +17,28 @@ class ClientAdminViewSet(viewsets.ViewSet):
 
     permission_classes = [IsOperator]
 
+    @extend_schema(summary="Create a client", request=ClientIn, responses={200: ClientCreatedOut})
     def create(self, request: ApiRequest) -> Response:
         body = ClientIn(data=request.data)
         body.is_valid(raise_exception=True)
         client, token = services.create_client(**body.validated_data, actor=request.user.name)
         return Response({"success": True, "client": ClientOut(client).data | {"token": token}})
 
+    @extend_schema(summary="Delete a client and all it owns", responses=SuccessOut)
     def destroy(self, request: ApiRequest, client_id: str) -> Response:
         client = services.get_client(public_id=client_id)
         services.delete_client(client=client, actor=request.user.name)
         message = f"Client {client.name} was deleted. Its EC2 instances were not terminated."
         return Response({"success": True, "message": message})
 
+    @extend_schema(summary="Replace a client's token", request=None, responses=NewTokenOut)
     def regenerate_token(self, request: ApiRequest, client_id: str) -> Response:
         client = services.get_client(public_id=client_id)
         token = services.regenerate_token(client=client, actor=request.user.name)
         message = "The old token no longer works. Give the new one to every agent."
         return Response({"success": True, "token": token, "message": message})
 
+    @extend_schema(summary="Show a client's token", responses=TokenOut)
     def token(self, request: ApiRequest, client_id: str) -> Response:
         client = services.get_client(public_id=client_id)
         token = services.reveal_token(client=client, actor=request.user.name)
@@ -44,7 +50,9 @@ class ValidateViewSet(viewsets.ViewSet):
 
     authentication_classes = [ClientTokenAuthentication]
     permission_classes = [IsClient]
+    throttle_classes: list[Any] = []
 
+    @extend_schema(summary="Whose token is this?", responses=ValidOut)
     def retrieve(self, request: ApiRequest) -> Response:
         client = request.user.tenant
         known = {"client_id": client.public_id, "name": client.name, "client_name": client.name}

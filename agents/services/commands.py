@@ -15,7 +15,8 @@ from django.db.models import QuerySet
 
 from agents.errors import CommandNotFound, SwitchPending
 from agents.models import Agent, Command
-from notifications.services import notify
+from agents.services.status import announce
+from notifications.services import emit, notify
 from spotopt.common import clock
 from spotopt.common.db import retried_transaction
 
@@ -123,6 +124,7 @@ def conclude(
     command.save(update_fields=["status", "timed_out", "result", "executed_at", "completed_at", "message"])
     if just_ended:
         _settle_agent_status(command.agent)
+        _record_end(command)
         if not succeeded:
             _tell_of_failure(command)
     return command
@@ -210,6 +212,7 @@ def _deliver(command: Command, agent: Agent, caller: str, now: datetime) -> None
     command.save(update_fields=["status", "delivered_at", "delivered_to", "expires_at"])
     if command.purpose == Purpose.SWITCH and agent.status == Agent.Status.ONLINE:
         Agent.objects.filter(pk=agent.pk).update(status=Agent.Status.SWITCHING)
+        announce(agent=agent, old_status=agent.status, new_status=Agent.Status.SWITCHING)
 
 
 def _may_repeat(command: Command, caller: str, now: datetime) -> bool:
@@ -235,6 +238,24 @@ def _settle_agent_status(agent: Agent) -> None:
     switching = Agent.objects.filter(pk=agent.pk, status=Agent.Status.SWITCHING)
     if switching.update(status=Agent.Status.ONLINE):
         agent.status = Agent.Status.ONLINE
+        announce(agent=agent, old_status=Agent.Status.SWITCHING, new_status=agent.status)
+
+
+def _record_end(command: Command) -> None:
+    what = f"{command.get_command_type_display()} on {command.instance_id or command.agent}"
+    emit(
+        event_type="command_executed",
+        severity="info" if command.status == Status.COMPLETED else "warning",
+        client=command.client,
+        agent_id=command.agent.public_id,
+        instance_id=command.instance_id,
+        message=f"{what} {command.status}",
+        metadata={
+            "command_id": command.public_id,
+            "command_type": command.command_type,
+            "status": command.status,
+        },
+    )
 
 
 def _tell_of_failure(command: Command) -> None:

@@ -34,6 +34,15 @@ class DomainError(Exception):
         self.extra = extra or {}
 
 
+class Answered(Exception):
+    """No error: this request has had its answer, a JSON text, which is given again."""
+
+    def __init__(self, status_code: int, body: str) -> None:
+        super().__init__(status_code)
+        self.status_code = status_code
+        self.body = body
+
+
 class Invalid(DomainError):
     code = "VALIDATION_ERROR"
 

@@ -5,14 +5,15 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as ModelValidationError
-from django.http import Http404
+from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
 from rest_framework.views import exception_handler as drf_exception_handler
 from rest_framework.views import set_rollback
 
-from spotopt.common.errors import DATABASE_AWAY, RETRY_AFTER_SECONDS, DomainError, envelope
+from spotopt.common.errors import DATABASE_AWAY, RETRY_AFTER_SECONDS, Answered, DomainError, envelope
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,10 @@ CODES = {
 }
 
 
-def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:
+def exception_handler(exc: Exception, context: dict[str, Any]) -> HttpResponseBase:
+    if isinstance(exc, Answered):
+        headers = {"Idempotent-Replayed": "true"}
+        return HttpResponse(exc.body, status=exc.status_code, content_type="application/json", headers=headers)
     if isinstance(exc, RequestDataTooBig):
         exc = DomainError("The request body is too large", code="PAYLOAD_TOO_LARGE", status_code=413)
     elif isinstance(exc, SuspiciousOperation):

@@ -156,9 +156,13 @@ class WireObject(_Lenient, serializers.JSONField):
 
 
 class WireSerializer(serializers.Serializer):
-    """Takes any JSON value. `aliases` = {field: (other names,)}, used where the field brings nothing."""
+    """Takes any JSON value. `aliases` = {field: (other names,)}, used where the field brings nothing.
+
+    `needed` = {field: the words it may be, () for any}: documents what the service behind it refuses to do without.
+    """
 
     aliases: ClassVar[dict[str, tuple[str, ...]]] = {}
+    needed: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if "default" not in kwargs:

@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from clients.services import rotate_keys
+from clients.services import rotate_keys, rotate_webhook_secrets
 
 
 class Command(BaseCommand):
@@ -19,6 +19,8 @@ class Command(BaseCommand):
         done = rotate_keys(dry_run=options["dry_run"])
         verb = "would be rewritten" if options["dry_run"] else "rewritten"
         self.stdout.write(f"{done.rewritten} tokens {verb}, {done.current} were current already")
+        if not options["dry_run"] and (secrets := rotate_webhook_secrets()):
+            self.stdout.write(f"{secrets} signing secrets of webhooks rewritten")
         if done.unreadable:
             names = ", ".join(done.unreadable)
             self.stderr.write(
