@@ -17,6 +17,11 @@ class NoSuitablePool(Conflict):
     code = "NO_SUITABLE_POOL"
 
 
+class PriceUnknown(DomainError):
+    code = "PRICE_UNKNOWN"
+    status_code = 422
+
+
 class AgentUnavailable(Conflict):
     """The agent is deleted, disabled or offline, so nobody would fetch the order."""
 

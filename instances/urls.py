@@ -3,7 +3,21 @@ from django.urls import path
 from instances.views.agents import RegistrationViewSet, ReportViewSet
 from instances.views.clients import InstanceViewSet
 from instances.views.emergencies import EmergencyStatusViewSet, NoticeViewSet
+from instances.views.fleet import (
+    AdminAgentViewSet,
+    AgentSettingsViewSet,
+    BulkViewSet,
+    ClientAgentViewSet,
+    SearchViewSet,
+)
 from instances.views.interruptions import AgentInterruptionViewSet, ClientInterruptionViewSet
+from instances.views.market import (
+    AdminInstanceViewSet,
+    InstanceMarketViewSet,
+    MarketViewSet,
+    PoolStatisticsViewSet,
+)
+from instances.views.pricing_alerts import PricingAlertViewSet
 from instances.views.replicas import ClientReplicaViewSet, ReplicaViewSet
 
 AGENT = "api/agents/<str:agent_id>"
@@ -39,8 +53,33 @@ urlpatterns = [
     path("api/client/instances/launch", InstanceViewSet.as_view({"post": "launch"})),
     path(f"{INSTANCE}/force-switch", InstanceViewSet.as_view({"post": "force_switch"})),
     path(f"{INSTANCE}/terminate", InstanceViewSet.as_view({"post": "terminate"})),
+    path(f"{INSTANCE}/pricing", InstanceMarketViewSet.as_view({"get": "pricing"})),
+    path(f"{INSTANCE}/price-history", InstanceMarketViewSet.as_view({"get": "price_history"})),
+    path(f"{INSTANCE}/available-options", InstanceMarketViewSet.as_view({"get": "available_options"})),
+    path(f"{INSTANCE}/logs", InstanceMarketViewSet.as_view({"get": "logs"})),
+    path(f"{INSTANCE}/pool-volatility", InstanceMarketViewSet.as_view({"get": "pool_volatility"})),
+    path(f"{INSTANCE}/simulate-switch", InstanceMarketViewSet.as_view({"post": "simulate_switch"})),
+    path("api/client/pricing-history", MarketViewSet.as_view({"get": "pricing_history"})),
+    path("api/admin/instances", AdminInstanceViewSet.as_view({"get": "list"})),
+    path("api/admin/pools/statistics", PoolStatisticsViewSet.as_view({"get": "retrieve"})),
+    path("api/admin/pool-statistics", PoolStatisticsViewSet.as_view({"get": "retrieve"})),  # as an older page calls it
+    path("api/client/agents/<str:agent_id>", AgentSettingsViewSet.as_view({"delete": "destroy"})),
+    path("api/client/agents/<str:agent_id>/toggle-enabled", AgentSettingsViewSet.as_view({"post": "toggle_enabled"})),
+    path("api/client/agents/<str:agent_id>/settings", AgentSettingsViewSet.as_view({"post": "set_switches"})),
+    path("api/client/agents/<str:agent_id>/config", AgentSettingsViewSet.as_view({"post": "config"})),
+    path("api/client/<client:client_id>/agents", ClientAgentViewSet.as_view({"get": "list"})),
+    path("api/client/<client:client_id>/agents/history", ClientAgentViewSet.as_view({"get": "history"})),
+    path("api/admin/agents", AdminAgentViewSet.as_view({"get": "list"})),
+    path("api/admin/agents/health-summary", AdminAgentViewSet.as_view({"get": "health_summary"})),
+    path("api/admin/agent-health", AdminAgentViewSet.as_view({"get": "health_summary"})),  # as an older page calls it
+    path("api/admin/bulk/execute", BulkViewSet.as_view({"post": "execute"})),
+    path("api/admin/search", SearchViewSet.as_view({"get": "search"})),
+    path("api/search", SearchViewSet.as_view({"get": "search"})),  # as an older page calls it
     path("api/client/<client:client_id>/interruptions", ClientInterruptionViewSet.as_view({"get": "list"})),
     path("api/client/<client:client_id>/interruptions/summary", ClientInterruptionViewSet.as_view({"get": "summary"})),
     path("api/client/<client:client_id>/replicas", ClientReplicaViewSet.as_view({"get": "list"})),
     path("api/client/<client:client_id>/instances", InstanceViewSet.as_view({"get": "list"})),
+    path(
+        "api/client/<client:client_id>/pricing-alerts", PricingAlertViewSet.as_view({"get": "list", "post": "create"})
+    ),
 ]

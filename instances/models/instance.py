@@ -86,9 +86,11 @@ class Instance(models.Model):
         db_table = "instances"
         indexes = [
             models.Index(fields=["client", "created_at"], name="instance_by_client"),
+            models.Index(fields=["created_at"], name="instance_by_age"),  # the operators' list, newest first
             models.Index(fields=["instance_id"], name="instance_by_ec2_id"),  # operators' search, clash warning (R11)
             models.Index(fields=["status", "zombie_since"], name="instance_zombies"),  # sweep_terminations
             models.Index(fields=["ledger_from"], name="instance_ledger_due"),  # roll_up_ledger
+            models.Index(fields=["status", "client", "mode"], name="instance_counts"),  # per client and mode: it alone
         ]
         constraints = [
             models.UniqueConstraint(fields=["client", "instance_id"], name="instance_identity"),

@@ -65,7 +65,14 @@ class Switch(models.Model):
     class Meta:
         db_table = "switches"
         verbose_name_plural = "switches"
-        indexes = [models.Index(fields=["client", "created_at"], name="switch_by_client")]  # switch-history
+        indexes = [
+            models.Index(fields=["client", "created_at"], name="switch_by_client"),  # switch-history
+            models.Index(fields=["client", "old_instance_id"], name="switch_by_old_instance"),  # the same, of one
+            models.Index(fields=["client", "new_instance_id"], name="switch_by_new_instance"),
+            models.Index(  # downtime sums read the index alone
+                fields=["client", "created_at", "trigger", "success", "downtime_seconds"], name="switch_downtimes"
+            ),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["agent", "old_instance_id", "new_instance_id"], name="switch_once"),
             models.CheckConstraint(

@@ -2,17 +2,18 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db.models import QuerySet
 
 from instances.models import OnDemandPrice, OnDemandPriceHistory, Pool, SpotPriceHistory
 
 PRICE_CARRY = timedelta(hours=24)
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,22 @@ UNKNOWN = Steps()
 def as_steps(rows: Iterable[tuple[datetime, Decimal]], *, confirmed_at: datetime | None) -> Steps:
     """`rows` by time; the last one was last seen at `confirmed_at`."""
     steps = Steps()
-    quotes = sorted(dict(rows).items())
+    for at, price in carried(sorted(dict(rows).items()), confirmed_at=confirmed_at, carry=PRICE_CARRY):
+        _add(steps, at, price)
+    return steps
+
+
+def carried(quotes: Sequence[tuple[Any, V]], *, confirmed_at: Any, carry: Any) -> Iterator[tuple[Any, V | None]]:
+    """From when on each price holds, and None from when on it has been carried for too long.
+
+    `quotes` by time, which may be told in any measure; `carry` is a length of it.
+    """
     for index, (at, price) in enumerate(quotes):
         is_last = index + 1 == len(quotes)
         seen_at = max(at, confirmed_at) if is_last and confirmed_at else at
-        _add(steps, at, price)
-        if is_last or seen_at + PRICE_CARRY < quotes[index + 1][0]:
-            _add(steps, seen_at + PRICE_CARRY, None)
-    return steps
+        yield at, price
+        if is_last or seen_at + carry < quotes[index + 1][0]:
+            yield seen_at + carry, None
 
 
 def _add(steps: Steps, at: datetime, value: Decimal | None) -> None:
@@ -80,9 +89,12 @@ def _history(
 
 
 def _steps(known: Pool | OnDemandPrice, rows: list[tuple[datetime, Decimal]]) -> Steps:
-    """With the latest row, which may be older than the others asked for, since it lasts until it was last confirmed."""
+    latest = latest_quote(known)
+    return as_steps([*rows, latest] if latest else rows, confirmed_at=known.last_confirmed_at)
+
+
+def latest_quote(known: Pool | OnDemandPrice) -> tuple[datetime, Decimal] | None:
+    """The latest row, which may be older than a window, since it lasts until it was last confirmed."""
     latest_at = known.recorded_at or known.changed_at
     is_estimate = isinstance(known, OnDemandPrice) and known.is_estimate
-    if known.price is not None and latest_at is not None and not is_estimate:
-        rows = [*rows, (latest_at, known.price)]
-    return as_steps(rows, confirmed_at=known.last_confirmed_at)
+    return None if known.price is None or latest_at is None or is_estimate else (latest_at, known.price)

@@ -15,9 +15,9 @@ class Samples:
 
 
 def recent_samples(*, pool_ids: Collection[str], instance_type: str, region: str, not_before: datetime) -> Samples:
-    """Spot quotes confirmed since `not_before`, and the list price of the type in the region."""
+    """Spot quotes confirmed since `not_before`, and the list price of the type in the region; estimates are none."""
     pools = Pool.objects.filter(pool_id__in=[p for p in pool_ids if p], last_confirmed_at__gte=not_before)
-    listed = OnDemandPrice.objects.filter(instance_type=instance_type, region=region)
+    listed = OnDemandPrice.objects.filter(instance_type=instance_type, region=region, is_estimate=False)
     return Samples(
         spot={p: price for p, price in pools.values_list("pool_id", "price") if price is not None},
         ondemand=listed.values_list("price", flat=True).first(),

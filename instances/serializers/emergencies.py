@@ -2,15 +2,24 @@
 
 from typing import Any
 
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from instances.models import InterruptionEpisode, Replica
 from spotopt.common import wire
+from spotopt.common.bodies import JsonBody
 from spotopt.common.errors import Invalid
 
 Kind, Type, Status, Sync = InterruptionEpisode.Kind, Replica.Type, Replica.Status, Replica.SyncStatus
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "Agent v4", value={"instance_id": "i-0123456789abcdef0", "termination_time": "2026-01-05T10:02:00Z"}
+        )
+    ]
+)
 class NoticeIn(wire.WireSerializer):
     """3.14 and 3.16; `is_termination` tells v4-b's and v5's misplaced termination notices (3.14 table)."""
 
@@ -26,6 +35,11 @@ class NoticeIn(wire.WireSerializer):
         return body | {"is_termination": body["immediate"] or body["notice_type"].upper() == "TERMINATION"}
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("Agent v4", value={"signal_type": "termination-notice", "instance_id": "i-0123456789abcdef0"})
+    ]
+)
 class EmergencyIn(wire.WireSerializer):
     """3.15."""
 
@@ -36,6 +50,7 @@ class EmergencyIn(wire.WireSerializer):
     preferred_zones = wire.WireList(child=wire.Text(max_length=48))
     exclude_zones = wire.WireList(child=wire.Text(max_length=48))
     aliases = {"signal_type": ("reason",), "termination_time": ("notice_time",)}
+    needed = {"signal_type": tuple(Kind.values)}
 
     def parse(self, data: Any) -> dict[str, Any]:
         """Raises Invalid for a signal that is none of the two."""
@@ -56,12 +71,14 @@ class LaunchedReplicaIn(wire.WireSerializer):
     status = wire.Text(max_length=16)
 
 
-class WantedReplicaIn(serializers.Serializer):
+class WantedReplicaIn(JsonBody):
     """3.21, the dashboard's form: "please create"."""
 
     pool_id = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=128)
     exclude_zones = serializers.ListField(child=serializers.CharField(max_length=48), required=False, max_length=50)
-    max_hourly_cost = serializers.DecimalField(required=False, allow_null=True, max_digits=12, decimal_places=6)
+    max_hourly_cost = serializers.FloatField(
+        required=False, allow_null=True, min_value=0, max_value=float(wire.MAX_PRICE)
+    )
     tags = serializers.DictField(required=False)
     created_by = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=64)
 
@@ -71,9 +88,21 @@ class WantedReplicaIn(serializers.Serializer):
         return super().to_internal_value(data)
 
 
+class ReplicaIn(WantedReplicaIn):
+    """For the documentation: both forms on one path."""
+
+    instance_id = serializers.CharField(
+        required=False, help_text="An agent has launched this one: `i-…`. With it the other fields are not checked."
+    )
+    replica_type = serializers.CharField(required=False, help_text="Goes with `instance_id`.")
+    parent_instance_id = serializers.CharField(required=False, help_text="Goes with `instance_id`.")
+    status = serializers.CharField(required=False, help_text="Goes with `instance_id`.")
+
+
 class BindIn(wire.WireSerializer):
     instance_id = wire.Identifier()
     status = wire.Text(max_length=16)
+    needed = {"instance_id": ()}
 
 
 class ReplicaStatusIn(wire.WireSerializer):
@@ -83,6 +112,7 @@ class ReplicaStatusIn(wire.WireSerializer):
     error_message = wire.Text(max_length=2000)
     terminated_at = wire.WireTime()
     aliases = {"error_message": ("message", "error")}
+    needed = {"status": ("launching", "syncing", "ready", "failed", "error", "terminated")}
 
     def parse(self, data: Any) -> dict[str, Any]:
         body = super().parse(data)
@@ -93,7 +123,7 @@ class ReplicaStatusIn(wire.WireSerializer):
         return body | {"status": status}
 
 
-class SyncIn(serializers.Serializer):
+class SyncIn(JsonBody):
     """3.26."""
 
     sync_status = serializers.ChoiceField(choices=Sync.choices, required=False)
@@ -108,6 +138,7 @@ class SyncIn(serializers.Serializer):
         return super().to_internal_value(data)
 
 
-class PromoteIn(serializers.Serializer):
+@extend_schema_serializer(examples=[OpenApiExample("Keep the old one", value={"demote_old_primary": True})])
+class PromoteIn(JsonBody):
     demote_old_primary = serializers.BooleanField(default=False)
     wait_for_sync = serializers.BooleanField(default=True)

@@ -2,22 +2,27 @@
 
 from typing import Any
 
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from instances.services.orders import Target
+from spotopt.common.bodies import JsonBody
 from spotopt.common.errors import Invalid
 from spotopt.common.fields import Mode
 from spotopt.common.wire import clean_mode
 
 
-class ForceSwitchIn(serializers.Serializer):
+@extend_schema_serializer(
+    examples=[OpenApiExample("To a spot pool", value={"target": "pool", "pool_id": "t3.medium.us-east-1b"})]
+)
+class ForceSwitchIn(JsonBody):
     target = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=32)
     pool_id = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=128)
     new_instance_type = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=50)
     auto_terminate = serializers.BooleanField(required=False, allow_null=True)
 
     def to_internal_value(self, data: Any) -> Any:
-        return super().to_internal_value(_with_aliases(data, target=("target_type",), pool_id=_POOL_NAMES))
+        return super().to_internal_value(with_aliases(data, target=("target_type",), pool_id=_POOL_NAMES))
 
     def target_of(self) -> Target:
         """`pool`, and a pool without a target, mean spot."""
@@ -32,7 +37,19 @@ class ForceSwitchIn(serializers.Serializer):
         return Target(mode, pool_id, instance_type=body.get("new_instance_type") or "")
 
 
-class LaunchIn(serializers.Serializer):
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "A standby",
+            value={
+                "agent_id": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+                "instance_type": "t3.medium",
+                "target_mode": "spot",
+            },
+        )
+    ]
+)
+class LaunchIn(JsonBody):
     agent_id = serializers.CharField(max_length=64)
     instance_type = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=50)
     target_mode = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=32)
@@ -42,7 +59,7 @@ class LaunchIn(serializers.Serializer):
 
     def to_internal_value(self, data: Any) -> Any:
         aliases = {"target_pool_id": ("pool_id", "target_pool"), "target_mode": ("target_type", "target")}
-        return super().to_internal_value(_with_aliases(data, az=("availability_zone",), **aliases))
+        return super().to_internal_value(with_aliases(data, az=("availability_zone",), **aliases))
 
     def validate_target_mode(self, value: str | None) -> Mode:
         mode = clean_mode(value or Mode.SPOT)
@@ -60,7 +77,7 @@ class LaunchIn(serializers.Serializer):
 _POOL_NAMES = ("target_pool", "target_pool_id")
 
 
-def _with_aliases(data: Any, **aliases: tuple[str, ...]) -> Any:
+def with_aliases(data: Any, **aliases: tuple[str, ...]) -> Any:
     if not isinstance(data, dict):
         return data
     found = {

@@ -6,6 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+
 from instances.services.price_news import ListQuote
 from instances.services.pricing import PriceReport, SpotQuote
 from spotopt.common import clock, wire
@@ -56,6 +58,27 @@ class _PricesIn(wire.WireSerializer):
     current_spot_price = wire.WirePrice()
     collected_at = wire.WireTime()
     aliases = {"on_demand_price": ("ondemand_price",), "collected_at": ("timestamp",)}
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "Agent v4",
+            value={
+                "instance": {"instance_id": "i-0123456789abcdef0", "instance_type": "t3.medium", "region": "us-east-1"},
+                "pricing": {"on_demand_price": 0.0416, "current_spot_price": 0.0125},
+                "spot_pools": [{"pool_id": "t3.medium.us-east-1a", "price": 0.0125}],
+            },
+        )
+    ]
+)
+class PricingReportIn(wire.WireSerializer):
+    """For the documentation; what is really read stands above and below."""
+
+    instance = _InstanceIn()
+    pricing = _PricesIn()
+    spot_pools = wire.WireList(child=_ItemIn())
+    aliases = {"spot_pools": ("pricing_data_array", "spot_prices", "pools")}
 
 
 def parse_pricing_report(data: Any) -> PriceReport:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+
 from agents.services.protocol import guess_at_registration
 from instances.services.registration import Registration
 from instances.services.results import ActionResult
@@ -10,6 +12,26 @@ from spotopt.common import clock, wire
 from spotopt.common.errors import Invalid
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "Agent v4",
+            value={
+                "client_token": "token-…",
+                "logical_agent_id": "web-1",
+                "instance_id": "i-0123456789abcdef0",
+                "instance_type": "t3.medium",
+                "region": "us-east-1",
+                "az": "us-east-1a",
+                "ami_id": "ami-0123456789abcdef0",
+                "hostname": "ip-10-0-0-5",
+                "agent_version": "4.0.0",
+                "mode": "spot",
+                "private_ip": "10.0.0.5",
+            },
+        )
+    ]
+)
 class RegisterIn(wire.WireSerializer):
     """agent-api 3.1."""
 
@@ -27,6 +49,7 @@ class RegisterIn(wire.WireSerializer):
     cloud_account = wire.Text(max_length=255)
     project_id = wire.Text(max_length=255)
     aliases = {"az": ("availability_zone",), "mode": ("current_mode",)}
+    needed = {"instance_id": ()}
 
     def parse_registration(self, data: dict[str, Any]) -> Registration:
         """Raises Invalid without an instance id: nothing may be registered as nobody's machine."""
@@ -44,6 +67,21 @@ class RegisterIn(wire.WireSerializer):
         return Registration(**body, protocol=protocol, metadata=metadata)
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "Agent v4",
+            value={
+                "status": "online",
+                "instance_id": "i-0123456789abcdef0",
+                "monitored_instances": ["i-0123456789abcdef0"],
+                "instance_type": "t3.medium",
+                "mode": "spot",
+                "az": "us-east-1a",
+            },
+        )
+    ]
+)
 class HeartbeatIn(wire.WireSerializer):
     """agent-api 3.2."""
 
@@ -77,6 +115,7 @@ class SideIn(wire.WireSerializer):
         "mode": ("current_mode",),
         "pool_id": ("current_pool_id", "current_pool"),
     }
+    needed = {"instance_id": ()}
 
 
 class PricesIn(wire.WireSerializer):
@@ -107,6 +146,31 @@ class TimingIn(wire.WireSerializer):
     }
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "Agent v4",
+            value={
+                "old_instance": {
+                    "instance_id": "i-0123456789abcdef0",
+                    "instance_type": "t3.medium",
+                    "mode": "ondemand",
+                },
+                "new_instance": {
+                    "instance_id": "i-0fedcba9876543210",
+                    "instance_type": "t3.medium",
+                    "region": "us-east-1",
+                    "az": "us-east-1b",
+                    "mode": "spot",
+                    "pool_id": "t3.medium.us-east-1b",
+                },
+                "prices": {"on_demand": 0.0416, "new_spot": 0.0125},
+                "timing": {"initiated_at": "2026-01-05T10:00:00Z", "instance_ready_at": "2026-01-05T10:02:10Z"},
+                "trigger": "manual",
+            },
+        )
+    ]
+)
 class SwitchIn(wire.WireSerializer):
     """agent-api 3.11: blocks `old_instance`, `new_instance`, `prices` (or `pricing`), `timing`; or everything flat."""
 
@@ -121,6 +185,7 @@ class SwitchIn(wire.WireSerializer):
     success = wire.WireBool(default=True)
     error_message = wire.Text(max_length=2000)
     aliases = {"prices": ("pricing",), "error_message": ("error",)}
+    needed = {"old_instance": (), "new_instance": ()}
 
     def parse_report(self, data: dict[str, Any]) -> SwitchReport:
         """Raises Invalid when either instance id is missing; everything else may be unknown."""
@@ -142,6 +207,19 @@ class SwitchIn(wire.WireSerializer):
         )
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "A launch",
+            value={
+                "request_id": "16fd2706-8baf-433b-82eb-8c7fada847da",
+                "result": "SUCCESS",
+                "cloud_instance_id": "i-0fedcba9876543210",
+                "metadata": {"confirmation_time_seconds": 41},
+            },
+        )
+    ]
+)
 class ResultIn(wire.WireSerializer):
     """agent-api 3.9."""
 
@@ -166,10 +244,15 @@ class InstanceNamedIn(wire.WireSerializer):
     aliases = {"instance_id": ("cloud_instance_id",), "reason": ("termination_reason",)}
 
 
+class InstanceTerminatedIn(InstanceNamedIn):
+    needed = {"instance_id": ()}
+
+
 class LaunchedIn(wire.WireSerializer):
     temp_instance_id = wire.Identifier()
     instance_id = wire.Identifier()
     request_id = wire.Identifier()
+    needed = {"temp_instance_id": (), "instance_id": ()}
 
 
 class TerminationReportIn(wire.WireSerializer):
@@ -182,6 +265,7 @@ class TerminationReportIn(wire.WireSerializer):
     error = wire.Text(max_length=2000)
     terminated_at = wire.WireTime()
     aliases = {"instance_id": ("cloud_instance_id",), "termination_time": ("notice_time",)}
+    needed = {"instance_id": ()}
 
     def parse(self, data: Any) -> dict[str, Any]:
         body = super().parse(data)

@@ -2,16 +2,24 @@
 
 from agents.attribution import Caller
 from agents.models import Agent, Command
-from agents.services.commands import conclude, lock_agent, supersede_open
+from agents.services.commands import conclude, lock_agent, withdraw
 from clients.models import Client
 from instances.errors import InstanceNotFound
 from instances.models import Instance, Replica
-from instances.services import roles
+from instances.services import roles, usage
 from instances.services.heartbeats import go_offline, say_goodbye
 from notifications.services import emit, notify
 from spotopt.common import clock
 from spotopt.common.db import retried_transaction
-from spotopt.common.errors import Invalid
+from spotopt.common.errors import Conflict, Invalid
+
+SWITCHED_OFF = (
+    "enabled",
+    "auto_switch_enabled",
+    "auto_terminate_enabled",
+    "replica_enabled",
+    "manual_replica_enabled",
+)
 
 
 @retried_transaction
@@ -49,6 +57,7 @@ def record_termination(*, agent: Agent, caller: Caller, reason: str) -> None:
         agent_id=agent.public_id,
         instance_id=instance.instance_id,
         message=text,
+        metadata={"termination_duration_seconds": instance.termination_seconds},
     )
     if was_primary:
         go_offline(agent=agent, reason=reason)
@@ -73,6 +82,18 @@ def record_uninstall(*, client: Client, instance_id: str, reason: str) -> Agent 
     return agent
 
 
+@retried_transaction
+def remove_agent(*, agent: Agent, actor: str, only_idle: bool = False) -> None:
+    """A person takes an agent away (dashboard-api 2.5). Again is nothing new.
+
+    `only_idle` refuses, with a Conflict, an agent whose primary still runs.
+    """
+    agent = lock_agent(agent.pk)
+    if only_idle and not agent.is_deleted and (primary := roles.primary_of(agent)):
+        raise Conflict(f"The agent still has an active primary instance, {primary.instance_id}")
+    delete_agent(agent=agent, reason=f"by {actor}", actor=actor)
+
+
 def delete_agent(*, agent: Agent, reason: str, actor: str = "") -> None:
     """Take the agent away and keep its history. Its machines go on running. The caller holds the agent's lock.
 
@@ -81,12 +102,19 @@ def delete_agent(*, agent: Agent, reason: str, actor: str = "") -> None:
     if agent.is_deleted:
         return
     now = clock.now()
-    supersede_open(agent=agent, reason="The agent was deleted")
+    orders = Command.objects.open().filter(agent=agent)
+    withdraw(agent=agent, orders=orders, reason="The agent was deleted", status=Command.Status.CANCELLED)
     standbys = Replica.objects.active().filter(agent=agent)
     standbys.unbound().update(termination_confirmed=True)
     standbys.update(status=Replica.Status.TERMINATED, terminated_at=now)
-    agent.status, agent.deleted_at = Agent.Status.DELETED, now
-    agent.save(update_fields=["status", "deleted_at"])
+    for instance in Instance.objects.filter(agent=agent).alive():
+        usage.stop_unheard(instance=instance, agent=agent, at=now)
+    off = dict.fromkeys(SWITCHED_OFF, False) | {"replica_target": 0}
+    for name, value in off.items():
+        setattr(agent, name, value)
+    old_status = agent.status
+    agent.status, agent.deleted_at, agent.config_version = Agent.Status.DELETED, now, agent.config_version + 1
+    agent.save(update_fields=["status", "deleted_at", "config_version", *off])
     text = f"Agent {agent.hostname or agent.logical_agent_id} was removed ({reason})"
     emit(
         event_type="agent_deleted",
@@ -95,5 +123,6 @@ def delete_agent(*, agent: Agent, reason: str, actor: str = "") -> None:
         instance_id=agent.instance_id,
         actor=actor,
         message=text,
+        metadata={"old_status": old_status, "new_status": agent.status},
     )
     notify(client=agent.client, notification_type="agent_deleted", message=text, agent_id=agent.public_id)

@@ -115,6 +115,8 @@ def create_emergency_replica(
 
 def pursue(*, agent: Agent, at: datetime) -> Outcome | None:
     """Complete what can be completed now. The caller holds the agent's lock. None when nothing is intended."""
+    if agent.is_deleted:
+        return None
     primary = roles.primary_of(agent)
     if primary is None:
         return _take_over_vacant(agent, at)

@@ -77,7 +77,13 @@ def request_launch(*, agent: Agent, spec: LaunchSpec, purpose: str, created_by: 
         instance_id=temporary_id,
         actor=created_by,
         message=f"Launch of a {spec.instance_type} in {spec.az} ({spec.mode}) requested",
-        metadata={"command_id": command.public_id, "role_hint": spec.role},
+        metadata={
+            "command_id": command.public_id,
+            "role_hint": spec.role,
+            "instance_type": spec.instance_type,
+            "target_mode": spec.mode,
+            "az": spec.az,
+        },
     )
     return command
 
@@ -188,7 +194,12 @@ def _announce(agent: Agent, instance: Instance, at: datetime) -> None:
         agent_id=agent.public_id,
         instance_id=instance.instance_id,
         message=text,
-        metadata={"launch_duration_seconds": int((at - since).total_seconds()) if since else None},
+        metadata={
+            "launch_duration_seconds": int((at - since).total_seconds()) if since else None,
+            "final_status": instance.status,
+            "instance_type": instance.instance_type or None,
+            "az": instance.az or None,
+        },
     )
     notify(
         client=agent.client,

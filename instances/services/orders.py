@@ -5,14 +5,15 @@ refused instead of waiting for ever.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from agents.errors import UnsupportedByAgent
+from agents.errors import AgentDisabled, UnsupportedByAgent
 from agents.models import Agent, Command
 from agents.services.commands import enqueue, lock_agent, withdraw
 from agents.services.protocol import executes_switches
-from instances.errors import AgentUnavailable, InstanceNotFound, NoSuitablePool, PoolNotFound
+from instances.errors import AgentUnavailable, AutoSwitchDisabled, InstanceNotFound, NoSuitablePool, PoolNotFound
 from instances.models import Instance, Pool
-from instances.services import launches, roles, terminations
+from instances.services import episodes, launches, roles, terminations
 from notifications.services import emit, notify
 from spotopt.common import clock
 from spotopt.common.db import retried_transaction
@@ -20,6 +21,8 @@ from spotopt.common.errors import Conflict, Invalid
 from spotopt.common.fields import Mode, split_pool_id
 
 Status, Purpose, Type, Protocol = Instance.Status, Command.Purpose, Command.Type, Agent.Protocol
+AUTOMATIC = "model"  # `created_by` of what the engine orders
+OVERRULED = "A person ordered another move"
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,87 @@ def force_switch(*, instance: Instance, target: Target, actor: str, auto_termina
         raise UnsupportedByAgent("This agent does not fetch orders, so it cannot move its workload")
     target = _resolved(agent, target)
     _require_change(agent, target)
-    _drop_undelivered_automatic(agent)
-    order = _order_v5_switch if agent.protocol == Protocol.V5 else _order_v4_switch
-    command = order(agent, target, actor, auto_terminate)
+    drop_undelivered_automatic(agent=agent, reason=OVERRULED)
+    if agent.protocol == Protocol.V5:
+        command = _order_v5_switch(agent, target, "manual", f"by {actor}")
+    else:
+        command = _order_v4_switch(
+            agent, target, "manual", f"by {actor}", priority=Command.Priority.MANUAL, auto_terminate=auto_terminate
+        )
     text = f"Move of {agent.logical_agent_id} to {target.pool_id or target.mode} ordered"
     _tell(agent, instance, "manual_switch_requested", text, actor=actor, command=command)
+    return command
+
+
+@retried_transaction
+def automatic_switch(
+    *, agent_pk: int, seen_instance_id: str, target: Target, reason: str, metadata: dict[str, Any]
+) -> Command:
+    """Order a move that the engine decided on, unless anything it rested on has changed (agent-api 4.3).
+
+    Raises AutoSwitchDisabled, AgentUnavailable, Conflict, UnsupportedByAgent, PoolNotFound, or SwitchPending.
+    """
+    agent = lock_agent(agent_pk)
+    if agent.status != Agent.Status.ONLINE or agent.instance_id != seen_instance_id:
+        raise Conflict("The workload moved, or went away, since it was looked at")
+    return _order_unattended(agent, target, reason=reason, priority=Command.Priority.NORMAL, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Issued:
+    command: Command | None  # None: the workload is there already
+    is_duplicate: bool = False
+
+
+@retried_transaction
+def issue_switch(*, agent: Agent, target: Target, reason: str, priority: int) -> Issued:
+    """Order what somebody else's engine decided (agent-api 3.30): not past auto-switch, as a person's order goes.
+
+    Raises AgentDisabled, AutoSwitchDisabled, Invalid for a pool that is unknown or out of reach, Conflict,
+    UnsupportedByAgent, or SwitchPending.
+    """
+    agent = lock_agent(agent.pk)
+    if not agent.enabled:
+        raise AgentDisabled("The agent is disabled")
+    if target.mode == Mode.SPOT and not Pool.objects.filter(pool_id=target.pool_id).exists():
+        raise Invalid(f"There is no pool {target.pool_id}", details={"target_pool_id": ["unknown pool"]})
+    if (target.mode, target.pool_id) == (agent.current_mode, agent.current_pool_id):
+        return Issued(None)
+    outstanding = Command.objects.open().filter(agent=agent, purpose=Purpose.SWITCH)
+    same = outstanding.filter(target_mode=target.mode, target_pool_id=target.pool_id).first()
+    if same:
+        return Issued(same, is_duplicate=True)
+    return Issued(_order_unattended(agent, target, reason=reason, priority=priority, metadata={}))
+
+
+def _order_unattended(agent: Agent, target: Target, *, reason: str, priority: int, metadata: dict[str, Any]) -> Command:
+    """No person asked for it. The caller holds the agent's lock."""
+    _require_available(agent)
+    if not agent.auto_switch_enabled:
+        raise AutoSwitchDisabled("Auto-switch is off", extra={"auto_switch_enabled": False})
+    if episodes.any_open(agent=agent):
+        raise Conflict("An interruption is being handled")
+    if not executes_switches(agent):
+        raise UnsupportedByAgent("This agent does not fetch orders, so it cannot move its workload")
+    target = _resolved(agent, target)
+    _require_change(agent, target)
+    if agent.protocol == Protocol.V5:
+        command = _order_v5_switch(agent, target, AUTOMATIC, reason)
+    else:
+        command = _order_v4_switch(agent, target, AUTOMATIC, reason, priority=priority)
+    if metadata:
+        command.metadata = command.metadata | metadata
+        command.save(update_fields=["metadata"])
+    text = f"Automatic move of {agent.logical_agent_id} to {target.pool_id or target.mode}: {reason}"
+    emit(
+        event_type="automatic_switch_issued",
+        client=agent.client,
+        agent_id=agent.public_id,
+        instance_id=agent.instance_id,
+        message=text,
+        metadata={"command_id": command.public_id} | metadata,
+    )
+    notify(client=agent.client, notification_type="automatic_switch_issued", message=text, agent_id=agent.public_id)
     return command
 
 
@@ -76,7 +155,7 @@ def launch(*, agent: Agent, target: Target, az: str, role: str, actor: str) -> C
     )
     _require_own_zone(agent, spec.az)
     if role == "primary":
-        _drop_undelivered_automatic(agent)
+        drop_undelivered_automatic(agent=agent, reason=OVERRULED)
     purpose = Purpose.SWITCH if role == "primary" else Purpose.REPLICA
     return launches.request_launch(agent=agent, spec=spec, purpose=purpose, created_by="manual", reason=f"by {actor}")
 
@@ -175,30 +254,32 @@ def _require_change(agent: Agent, target: Target) -> None:
         raise Conflict(f"The workload runs in {agent.current_pool_id or agent.current_mode} already")
 
 
-def _drop_undelivered_automatic(agent: Agent) -> None:
-    """A person's order takes the place of an automatic one that nobody fetched yet (agent-api 4.4)."""
+def drop_undelivered_automatic(*, agent: Agent, reason: str) -> None:
+    """An automatic move that nobody fetched yet yields to a person's will (agent-api 4.4). Under the agent's lock."""
     waiting = Command.objects.filter(agent=agent, purpose=Purpose.SWITCH, status=Command.Status.PENDING)
     automatic = waiting.filter(created_by__in=["model", "system"])
-    withdraw(agent=agent, orders=automatic, reason="A person ordered another move")
+    withdraw(agent=agent, orders=automatic, reason=reason)
 
 
-def _order_v4_switch(agent: Agent, target: Target, actor: str, auto_terminate: bool | None) -> Command:
+def _order_v4_switch(
+    agent: Agent, target: Target, created_by: str, reason: str, *, priority: int, auto_terminate: bool | None = None
+) -> Command:
     terminates = agent.auto_terminate_enabled if auto_terminate is None else auto_terminate
     return enqueue(
         agent=agent,
         command_type=Type.SWITCH,
         purpose=Purpose.SWITCH,
-        priority=Command.Priority.MANUAL,
+        priority=priority,
         instance_id=agent.instance_id,
         target_mode=target.mode,
         target_pool_id=target.pool_id,
         terminate_wait_seconds=agent.terminate_wait_seconds if terminates else 0,
-        created_by="manual",
-        reason=f"by {actor}",
+        created_by=created_by,
+        reason=reason[:255],
     )
 
 
-def _order_v5_switch(agent: Agent, target: Target, actor: str, auto_terminate: bool | None) -> Command:
+def _order_v5_switch(agent: Agent, target: Target, created_by: str, reason: str) -> Command:
     """v5 launches the successor; the old instance is terminated by its own order later, or stays (agent-api 4.9)."""
     spec = launches.LaunchSpec(
         instance_type=target.instance_type or agent.instance_type,
@@ -208,7 +289,7 @@ def _order_v5_switch(agent: Agent, target: Target, actor: str, auto_terminate: b
     )
     _require_own_zone(agent, spec.az)
     return launches.request_launch(
-        agent=agent, spec=spec, purpose=Purpose.SWITCH, created_by="manual", reason=f"by {actor}"
+        agent=agent, spec=spec, purpose=Purpose.SWITCH, created_by=created_by, reason=reason[:255]
     )
 
 

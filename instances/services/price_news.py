@@ -14,7 +14,7 @@ from django.db.models import Q
 
 from instances.models import OnDemandPrice, OnDemandPriceHistory, Pool, SpotPriceHistory, UsageInterval
 from instances.selectors.prices import PRICE_CARRY
-from instances.services import usage
+from instances.services import price_alerts, usage
 from spotopt.common import clock
 from spotopt.common.db import retried, retried_transaction, upsert
 
@@ -109,7 +109,17 @@ def _record(region: str, spot: Mapping[str, list[Sighting]], listed: Mapping[str
     lists = OnDemandPrice.objects.filter(instance_type__in=types, region=region)
     list_pks = sorted(lists.values_list("pk", flat=True))
     quotes = list(OnDemandPrice.objects.select_for_update().filter(pk__in=list_pks).order_by("pk"))
-    return _record_spot(pools, spot, quotes) + _record_lists(quotes, listed, at)
+    spot_before = {pool.pk: pool.price for pool in pools}
+    lists_before = {quote.pk: (quote.price, quote.is_estimate) for quote in quotes}
+    added = _record_spot(pools, spot, quotes) + _record_lists(quotes, listed, at)
+    moved = [pool for pool in pools if pool.price != spot_before[pool.pk]]
+    moved_lists = [quote.pk for quote in quotes if (quote.price, quote.is_estimate) != lists_before[quote.pk]]
+    if moved_lists:
+        compared = Pool.objects.select_related("ondemand").filter(ondemand__in=moved_lists)
+        moved = list({pool.pk: pool for pool in [*moved, *compared.order_by("pk")]}.values())
+    if moved:
+        price_alerts.evaluate(pools=moved)
+    return added
 
 
 def _record_spot(pools: list[Pool], spot: Mapping[str, list[Sighting]], quotes: list[OnDemandPrice]) -> int:

@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 
 from agents.models import Agent
 from agents.services.commands import lock_agent
+from agents.services.status import announce
 from clients.models import Client
 from instances.models import Instance
 from instances.services import binding, failover, launches, merging, replicas, roles, switching
@@ -243,8 +244,10 @@ def _refresh_agent(agent: Agent, instance: Instance, body: Registration, now: da
     agent.metadata = agent.metadata | body.metadata
     fields = ["last_heartbeat_at", "hostname", "agent_version", "protocol", "metadata"]
     if agent.status != Agent.Status.SWITCHING:
-        agent.status = Agent.Status.ONLINE if agent.enabled else Agent.Status.DISABLED
+        old_status, agent.status = agent.status, Agent.Status.ONLINE if agent.enabled else Agent.Status.DISABLED
         fields.append("status")
+        if agent.status != old_status:
+            announce(agent=agent, old_status=old_status, new_status=agent.status)
     agent.save(update_fields=fields)
 
 

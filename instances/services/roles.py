@@ -10,6 +10,8 @@ from agents.models import Agent
 from agents.services.commands import supersede_open
 from instances.models import Instance
 from instances.services import usage
+from notifications.models import SystemEvent
+from notifications.services import emit
 
 Status = Instance.Status
 
@@ -37,9 +39,8 @@ def make_primary(*, agent: Agent, instance: Instance, at: datetime, hold_old: bo
         old.last_switch_at = at
         make_zombie(instance=old, at=at)
     instance.agent = agent
-    instance.status = Status.PRIMARY
     instance.last_switch_at = at if old else instance.last_switch_at
-    _save(instance, at, "agent", "last_switch_at")
+    _save(instance, Status.PRIMARY, at, "agent", "last_switch_at")
     point_agent_at(agent=agent, instance=instance)
     if agent.notice_status != Agent.Notice.NONE:  # it was about the old host
         agent.notice_status, agent.notice_received_at, agent.notice_deadline = Agent.Notice.NONE, None, None
@@ -58,18 +59,17 @@ def point_agent_at(*, agent: Agent, instance: Instance) -> None:
 
 def attach_standby(*, agent: Agent, instance: Instance, at: datetime) -> None:
     instance.agent = agent
-    instance.status = Status.REPLICA
-    _save(instance, at, "agent")
+    _save(instance, Status.REPLICA, at, "agent")
 
 
 def make_zombie(*, instance: Instance, at: datetime) -> None:
     """Stopped serving, still running: it waits for its termination. Also where a "terminated" one calls us again."""
-    instance.status = Status.ZOMBIE
     instance.zombie_since = at
     instance.terminated_at = None
     instance.termination_confirmed = False
     _save(
         instance,
+        Status.ZOMBIE,
         at,
         "zombie_since",
         "terminated_at",
@@ -81,10 +81,9 @@ def make_zombie(*, instance: Instance, at: datetime) -> None:
 
 
 def mark_terminating(*, instance: Instance, at: datetime, deadline: datetime | None = None) -> None:
-    instance.status = Status.TERMINATING
     instance.termination_requested_at = at
     instance.notice_deadline = deadline or instance.notice_deadline
-    _save(instance, at, "termination_requested_at", "notice_deadline")
+    _save(instance, Status.TERMINATING, at, "termination_requested_at", "notice_deadline")
 
 
 def mark_terminated(*, instance: Instance, at: datetime, reason: str, confirmed: bool = True) -> None:
@@ -93,9 +92,9 @@ def mark_terminated(*, instance: Instance, at: datetime, reason: str, confirmed:
         return
     if instance.status != Status.TERMINATED:
         instance.terminated_at, instance.termination_reason = at, reason[:255]
-    instance.status = Status.TERMINATED
     instance.termination_confirmed = instance.termination_confirmed or confirmed
-    _save(instance, instance.terminated_at or at, "terminated_at", "termination_reason", "termination_confirmed")
+    fields = ("terminated_at", "termination_reason", "termination_confirmed")
+    _save(instance, Status.TERMINATED, instance.terminated_at or at, *fields)
     # Nobody serves now; should the instance call after all, it is heard as the zombie it then is (agent-api 2.2).
     if instance.agent_id:
         Agent.objects.filter(pk=instance.agent_id, instance_id=instance.instance_id).update(instance_id="")
@@ -132,6 +131,16 @@ def pool_of(*, mode: str, instance_type: str, az: str) -> str:
     return f"{instance_type}.{az}" if mode == "spot" and instance_type and az else ""
 
 
-def _save(instance: Instance, at: datetime, *fields: str) -> None:
+def _save(instance: Instance, status: Instance.Status, at: datetime, *fields: str) -> None:
+    old, instance.status = instance.status, status
     instance.save(update_fields=["status", *fields])
     usage.track(instance=instance, at=at)
+    if old != status:
+        emit(
+            event_type=SystemEvent.INSTANCE_STATE_CHANGED,
+            client=instance.client,
+            agent_id=instance.agent.public_id if instance.agent else "",
+            instance_id=instance.instance_id,
+            message=f"{instance.instance_id}: {old} → {status}",
+            metadata={"old_status": old, "new_status": status},
+        )

@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 
 from agents.models import Agent, Command
 from agents.services.commands import conclude, lock_agent
+from agents.services.status import announce
 from clients.models import Client
 from instances.models import Instance, Replica, Switch
 from instances.selectors.samples import recent_samples
@@ -252,7 +253,8 @@ def _move(agent: Agent, new: Instance, now: datetime) -> None:
     if not new.is_gone:
         roles.make_primary(agent=agent, instance=new, at=now)
     Agent.objects.filter(pk=agent.pk).update(last_switch_at=now)
-    Agent.objects.filter(pk=agent.pk, status=Agent.Status.OFFLINE).update(status=Agent.Status.ONLINE)
+    if Agent.objects.filter(pk=agent.pk, status=Agent.Status.OFFLINE).update(status=Agent.Status.ONLINE):
+        announce(agent=agent, old_status=Agent.Status.OFFLINE, new_status=Agent.Status.ONLINE)
 
 
 def _leave_behind(agent: Agent, old: Instance, terminated_at: datetime | None, now: datetime) -> None:

@@ -222,6 +222,7 @@ def _tell_terminated(agent: Agent, instance: Instance) -> None:
         agent_id=agent.public_id,
         instance_id=instance.instance_id,
         message=text,
+        metadata={"termination_duration_seconds": instance.termination_seconds},
     )
     notify(client=agent.client, notification_type="instance_terminated", message=text, agent_id=agent.public_id)
 
@@ -301,7 +302,15 @@ def _order_v5(agent: Agent, instance: Instance, now: datetime) -> bool:
     ordered = Command.objects.open().filter(agent=agent, command_type=Command.Type.TERMINATE_INSTANCE)
     if ordered.filter(params__instance_id=instance.instance_id).exists():
         return False
-    order_termination(agent=agent, instance=instance, created_by="system", reason="zombie")
+    command = order_termination(agent=agent, instance=instance, created_by="system", reason="zombie")
+    emit(
+        event_type="instance_termination_requested",
+        client=agent.client,
+        agent_id=agent.public_id,
+        instance_id=instance.instance_id,
+        message=f"Termination of {instance.instance_id} ordered: it was replaced",
+        metadata={"command_id": command.public_id},
+    )
     return True
 
 

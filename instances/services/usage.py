@@ -64,6 +64,15 @@ def close_silent(*, instance: Instance, heard_at: datetime | None) -> None:
     ledger_wrong_from([instance.pk], since=end)
 
 
+def stop_unheard(*, instance: Instance, agent: Agent, at: datetime) -> None:
+    """Its agent was deleted, and nobody will tell of it any more. One that was heard ends by its silence (5.3)."""
+    latest = instance.usage.filter(ended_at=None, started_at__lt=at).first()
+    if latest is None or last_heard(instance=instance, agent=agent):
+        return
+    _cut(instance, at)
+    ledger_wrong_from([instance.pk], since=at)
+
+
 def correct_mode(*, instance: Instance) -> None:
     """Mode, type or zone were unknown or wrong, and EC2 never changes them: the whole journal gets the right ones."""
     since = instance.usage.aggregate(since=Min("started_at"))["since"]

@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from django.db import transaction
+from drf_spectacular.utils import extend_schema
 from rest_framework import viewsets
 from rest_framework.response import Response
 
@@ -16,10 +17,22 @@ from agents.views import AgentPlaneViewSet
 from clients.authentication import ClientTokenAuthentication
 from clients.permissions import IsClient
 from clients.principals import ApiRequest
-from instances.serializers.prices import parse_pricing_report
+from instances.serializers.answers import (
+    HeartbeatOut,
+    InstanceLaunchedOut,
+    InstancesToTerminateOut,
+    InstanceTerminatedOut,
+    PricingRecordedOut,
+    RegisteredOut,
+    ResultRecordedOut,
+    SwitchRecordedOut,
+    UninstalledOut,
+)
+from instances.serializers.prices import PricingReportIn, parse_pricing_report
 from instances.serializers.reports import (
     HeartbeatIn,
     InstanceNamedIn,
+    InstanceTerminatedIn,
     LaunchedIn,
     RegisterIn,
     ResultIn,
@@ -37,6 +50,7 @@ from instances.services import (
 from notifications.services import emit
 from spotopt.common import clock
 from spotopt.common.errors import Invalid
+from spotopt.common.serializers import SuccessOut
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +63,7 @@ class RegistrationViewSet(viewsets.ViewSet):
     throttle_classes: list[Any] = []
     accepts_body_token = True  # v2 and v4 repeat the token there (agent-api 1.3)
 
+    @extend_schema(summary="Register an agent on an instance", request=RegisterIn, responses=RegisteredOut)
     def register(self, request: ApiRequest) -> Response:
         client = request.user.tenant
         try:
@@ -77,6 +92,7 @@ class RegistrationViewSet(viewsets.ViewSet):
         set_cookie(response, request, agent=agent, instance_id=registered.instance.instance_id)
         return response
 
+    @extend_schema(summary="Say that the agent is being removed", request=InstanceNamedIn, responses=UninstalledOut)
     def uninstall(self, request: ApiRequest) -> Response:
         body = InstanceNamedIn().parse(request.data)
         client = request.user.tenant
@@ -89,6 +105,7 @@ class ReportViewSet(AgentPlaneViewSet):
     authentication_classes = [AgentAuthentication]
     clean_up_actions = ("instances_to_terminate",)
 
+    @extend_schema(summary="Sign of life; the answer says what to do", request=HeartbeatIn, responses=HeartbeatOut)
     def heartbeat(self, request: ApiRequest, agent_id: str) -> Response:
         """200 for every living agent, whatever it sends: a refusal wedges v5 for good (agent-api 3.2, section 7)."""
         body = HeartbeatIn().parse(request.data)
@@ -137,6 +154,7 @@ class ReportViewSet(AgentPlaneViewSet):
         except Exception:
             log.exception("the inventory of agent %s was not applied", agent.public_id)
 
+    @extend_schema(summary="Report prices", request=PricingReportIn, responses=PricingRecordedOut)
     def pricing_report(self, request: ApiRequest, agent_id: str) -> Response:
         report = parse_pricing_report(request.data)
         caller = self.caller(claimed=report.instance_id)
@@ -145,6 +163,7 @@ class ReportViewSet(AgentPlaneViewSet):
             {"success": True, "report_id": recorded.report_id, "records_inserted": recorded.records_inserted}
         )
 
+    @extend_schema(summary="Report a finished switch", request=SwitchIn, responses=SwitchRecordedOut)
     def switch_report(self, request: ApiRequest, agent_id: str) -> Response:
         recorded = switching.record_report(agent=self.agent, report=SwitchIn().parse_report(request.data))
         impact = recorded.switch.savings_impact
@@ -159,6 +178,7 @@ class ReportViewSet(AgentPlaneViewSet):
             }
         )
 
+    @extend_schema(summary="Report how a v5 order went", request=ResultIn, responses=ResultRecordedOut)
     def action_result(self, request: ApiRequest, agent_id: str) -> Response:
         result = ResultIn().parse_result(request.data)
         status = results.record_result(agent=self.agent, result=result)
@@ -166,17 +186,20 @@ class ReportViewSet(AgentPlaneViewSet):
             log.warning("action-result for unknown request %s", result.request_id)
         return Response({"success": True, "request_id": result.request_id, "status": status})
 
+    @extend_schema(summary="Report that an instance ended", request=InstanceNamedIn, responses=SuccessOut)
     def termination(self, request: ApiRequest, agent_id: str) -> Response:
         body = InstanceNamedIn().parse(request.data)
         caller = self.caller(claimed=body["instance_id"])
         departures.record_termination(agent=self.agent, caller=caller, reason=body["reason"] or "no reason given")
         return Response({"success": True, "message": "Termination recorded"})
 
+    @extend_schema(summary="Say that the agent is stopping", request=InstanceNamedIn, responses=SuccessOut)
     def shutdown(self, request: ApiRequest, agent_id: str) -> Response:
         body = InstanceNamedIn().parse(request.data)
         departures.record_shutdown(agent=self.agent, caller=self.caller(claimed=body["instance_id"]))
         return Response({"success": True, "message": "Shutdown recorded"})
 
+    @extend_schema(summary="Old instances whose wait is over", responses=InstancesToTerminateOut)
     def instances_to_terminate(self, request: ApiRequest, agent_id: str) -> Response:
         due = terminations.due_for(agent=self.agent, caller=self.caller())
         return Response(
@@ -198,6 +221,7 @@ class ReportViewSet(AgentPlaneViewSet):
             }
         )
 
+    @extend_schema(summary="Report the real id of a launch", request=LaunchedIn, responses=InstanceLaunchedOut)
     def instance_launched(self, request: ApiRequest, agent_id: str) -> Response:
         body = LaunchedIn().parse(request.data)
         missing = [name for name in ("temp_instance_id", "instance_id") if not body[name]]
@@ -219,8 +243,11 @@ class ReportViewSet(AgentPlaneViewSet):
             }
         )
 
+    @extend_schema(
+        summary="Report that an instance is gone", request=InstanceTerminatedIn, responses=InstanceTerminatedOut
+    )
     def instance_terminated(self, request: ApiRequest, agent_id: str) -> Response:
-        body = InstanceNamedIn().parse(request.data)
+        body = InstanceTerminatedIn().parse(request.data)
         if not body["instance_id"]:
             raise Invalid("Validation failed", details={"instance_id": ["This field is required."]})
         instance = terminations.record_terminated(agent=self.agent, instance_id=body["instance_id"])

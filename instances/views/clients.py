@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import viewsets
 from rest_framework.response import Response
 
@@ -9,24 +10,42 @@ from agents.errors import AgentNotFound
 from agents.models import Agent
 from clients.permissions import IsOperatorOrClient
 from clients.principals import ApiRequest
+from clients.services import get_client
 from instances.filters import InstanceFilter
 from instances.models import Instance
 from instances.selectors.listing import as_client_rows, find_instance
+from instances.serializers.answers import LaunchOrderedOut, SwitchOrderedOut, TerminationOrderedOut
+from instances.serializers.market import ClientInstanceOut
 from instances.serializers.orders import ForceSwitchIn, LaunchIn
 from instances.services import orders
+from spotopt.common.params import whole_number
 
 DEFAULT_ROWS, MOST_ROWS = 2000, 5000
 
 
 class InstanceViewSet(viewsets.GenericViewSet[Instance]):
-    queryset = Instance.objects.select_related("agent").order_by("-created_at", "-id")
+    queryset = Instance.objects.order_by("-created_at", "-id")
     permission_classes = [IsOperatorOrClient]
     filterset_class = InstanceFilter
 
+    @extend_schema(
+        summary="A client's instances, newest first",
+        parameters=[
+            OpenApiParameter("client_id", str, OpenApiParameter.PATH),
+            OpenApiParameter("status", str, enum=["active", "terminated"]),
+            OpenApiParameter("mode", str, enum=["spot", "ondemand"]),
+            OpenApiParameter("search", str, description="Part of id, type, pool or zone."),
+            OpenApiParameter("limit", int, default=DEFAULT_ROWS, description=f"1 to {MOST_ROWS}."),
+        ],
+        responses=ClientInstanceOut(many=True),
+    )
     def list(self, request: ApiRequest, client_id: str) -> Response:
-        own = self.get_queryset().filter(client__public_id=client_id)  # foreign ones: IsOperatorOrClient said no
-        return Response(as_client_rows(self.filter_queryset(own)[: _limit(request)]))
+        client = request.user.client or get_client(public_id=client_id)  # foreign ones: IsOperatorOrClient said no
+        own = self.filter_queryset(self.get_queryset().filter(client=client))
+        limit = whole_number(request, "limit", default=DEFAULT_ROWS, most=MOST_ROWS)
+        return Response(as_client_rows(own[:limit]))
 
+    @extend_schema(summary="Order a move", request=ForceSwitchIn, responses=SwitchOrderedOut)
     def force_switch(self, request: ApiRequest, instance_id: str) -> Response:
         body = ForceSwitchIn(data=request.data)
         body.is_valid(raise_exception=True)
@@ -48,6 +67,7 @@ class InstanceViewSet(viewsets.GenericViewSet[Instance]):
             }
         )
 
+    @extend_schema(summary="Order a launch", request=LaunchIn, responses={201: LaunchOrderedOut})
     def launch(self, request: ApiRequest) -> Response:
         body = LaunchIn(data=request.data)
         body.is_valid(raise_exception=True)
@@ -67,6 +87,7 @@ class InstanceViewSet(viewsets.GenericViewSet[Instance]):
         answer |= {"command_id": command.public_id, "request_id": command.request_id}
         return Response(answer | {"message": f"The launch of {temporary_id} was ordered"}, status=201)
 
+    @extend_schema(summary="Order the end of an instance", request=None, responses=TerminationOrderedOut)
     def terminate(self, request: ApiRequest, instance_id: str) -> Response:
         instance = find_instance(who=request.user, instance_id=instance_id)
         ended = orders.terminate(instance=instance, actor=request.user.name)
@@ -80,8 +101,3 @@ class InstanceViewSet(viewsets.GenericViewSet[Instance]):
                 "message": f"{instance.instance_id} is {ended.status}",
             }
         )
-
-
-def _limit(request: ApiRequest) -> int:
-    given = request.query_params.get("limit", "")
-    return min(max(int(given), 1), MOST_ROWS) if given.isdecimal() else DEFAULT_ROWS

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
 from agents.errors import AgentNotFound
@@ -12,6 +13,7 @@ from instances.errors import InstanceNotFound
 from instances.models import Instance, InterruptionEpisode
 from instances.selectors.emergencies import emergency_status_of, risk_of
 from instances.selectors.replicas import pool_of
+from instances.serializers.answers import EmergencyReplicaOut, EmergencyStatusOut, NoticeOut, ReplicaConfigOut
 from instances.serializers.emergencies import EmergencyIn, NoticeIn
 from instances.serializers.reports import TerminationReportIn
 from instances.services import failover, terminations
@@ -24,6 +26,7 @@ from spotopt.common.errors import Invalid
 class NoticeViewSet(AgentPlaneViewSet):
     clean_up_actions = ("termination_report",)
 
+    @extend_schema(summary="Report a rebalance recommendation", request=NoticeIn, responses=NoticeOut)
     def rebalance(self, request: ApiRequest, agent_id: str) -> Response:
         body = NoticeIn().parse(request.data)
         instance_id = self._endangered(body["instance_id"])
@@ -34,11 +37,17 @@ class NoticeViewSet(AgentPlaneViewSet):
             {"success": True, "status": "acknowledged"} | risk_of(agent=self.agent, instance_id=instance_id)
         )
 
+    @extend_schema(summary="Report a termination notice, and ask for a failover", request=NoticeIn, responses=NoticeOut)
     def termination_imminent(self, request: ApiRequest, agent_id: str) -> Response:
         """v4 shuts down at once on `success: true` and never asks again (3.16)."""
         body = NoticeIn().parse(request.data)
         return Response(_answer(self._take(self._endangered(body["instance_id"]), body)))
 
+    @extend_schema(
+        summary="Report a termination notice, or how a termination went",
+        request=TerminationReportIn,
+        responses=NoticeOut,
+    )
     def termination_report(self, request: ApiRequest, agent_id: str) -> Response:
         body = TerminationReportIn().parse(request.data)
         instance_id = body["instance_id"]
@@ -61,6 +70,11 @@ class NoticeViewSet(AgentPlaneViewSet):
         message = "Termination recorded"
         return Response({"success": True, "message": message, "instance_id": instance_id, "status": status})
 
+    @extend_schema(
+        summary="Ask for a standby in an emergency",
+        request=EmergencyIn,
+        responses={200: EmergencyReplicaOut, 201: EmergencyReplicaOut},
+    )
     def create_emergency_replica(self, request: ApiRequest, agent_id: str) -> Response:
         body = EmergencyIn().parse(request.data)
         emergency = failover.create_emergency_replica(
@@ -106,9 +120,11 @@ class NoticeViewSet(AgentPlaneViewSet):
 
 
 class EmergencyStatusViewSet(SharedAgentViewSet):
+    @extend_schema(summary="What is going on about an agent's interruptions", responses=EmergencyStatusOut)
     def emergency_status(self, request: ApiRequest, agent_id: str) -> Response:
         return Response(emergency_status_of(self.agent))
 
+    @extend_schema(summary="Which standbys the agent keeps", responses=ReplicaConfigOut)
     def replica_config(self, request: ApiRequest, agent_id: str) -> Response:
         return Response(
             {

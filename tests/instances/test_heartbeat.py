@@ -327,7 +327,7 @@ class TestDeletion:
         command = CommandFactory(agent=agent())
         v4.api.post("/api/agents/uninstall", {"instance_id": "i-0aaa"})
         command.refresh_from_db()
-        assert command.status == "superseded"
+        assert command.status == "cancelled"
 
     @pytest.mark.parametrize("instance_id", ["unknown", "i-0never", None])
     def test_uninstall_of_the_unknown_is_nothing_to_do(self, v4, instance_id):
