@@ -38,3 +38,47 @@ class UsageLedger(models.Model):
 
     def __str__(self) -> str:
         return f"{self.instance_id} {self.hour:%Y-%m-%d %H}:00 {self.role}"
+
+
+class ClientDay(models.Model):
+    """What the ledger says of a client on a UTC day, summed up: pages read this, and never the ledger itself.
+
+    `analytics.services.client_days` keeps it right in the transactions that change the ledger.
+    """
+
+    client = models.ForeignKey(Client, models.CASCADE, related_name="+", db_index=False)  # led by the constraint
+    day = models.DateField()
+    seconds = models.DecimalField(max_digits=15, decimal_places=3, default=0)
+    priced_seconds = models.DecimalField(max_digits=15, decimal_places=3, default=0)
+    paid_usd = models.DecimalField(max_digits=20, decimal_places=9, default=0)
+    baseline_usd = models.DecimalField(max_digits=20, decimal_places=9, default=0)
+
+    class Meta:
+        db_table = "client_days"
+        constraints = [
+            models.UniqueConstraint(fields=["client", "day"], name="client_day_once"),
+            models.CheckConstraint(condition=Q(priced_seconds__lte=F("seconds")), name="client_day_priced_within_used"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.client_id} {self.day}"
+
+
+class SwitchTally(models.Model):
+    """How many switches of an agent are on record, by trigger.
+
+    By agent, whose lock every switch is recorded under: a row per client would make its failovers wait for each other.
+    """
+
+    agent = models.OneToOneField(Agent, models.CASCADE, related_name="+")
+    client = models.ForeignKey(Client, models.CASCADE, related_name="+")
+    manual = models.PositiveIntegerField(default=0)
+    automatic = models.PositiveIntegerField(default=0)
+    emergency = models.PositiveIntegerField(default=0)
+    unknown = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        db_table = "switch_tallies"
+
+    def __str__(self) -> str:
+        return f"{self.agent_id}"

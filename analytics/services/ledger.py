@@ -16,6 +16,7 @@ from django.db.models import Q
 
 from agents.models import Agent
 from analytics.models import UsageLedger
+from analytics.services import client_days
 from analytics.services.accounting import HOUR, Used, amounts_by_hour
 from instances.models import Instance, UsageInterval
 from instances.selectors.prices import UNKNOWN, Steps, ondemand_steps, spot_steps
@@ -103,11 +104,13 @@ def _roll_up(pks: list[int], now: datetime | None) -> Summary:
         return Summary()
     known = {_key(row): row for row in UsageLedger.objects.filter(_not_final(accounts))}
     rows = {_key(row): row for row in _computed(accounts)}
-    changed = [row for key, row in rows.items() if key not in known or _values(known[key]) != _values(row)]
-    stale = [row.pk for key, row in known.items() if key not in rows]
-    upsert(UsageLedger, changed, key=KEY, update=[*AMOUNTS, "agent"])
-    UsageLedger.objects.filter(pk__in=stale).delete()
+    changed = {key: row for key, row in rows.items() if key not in known or _values(known[key]) != _values(row)}
+    stale = [row for key, row in known.items() if key not in rows]
+    replaced = [known[key] for key in changed if key in known]
+    upsert(UsageLedger, changed.values(), key=KEY, update=[*AMOUNTS, "agent"])
+    UsageLedger.objects.filter(pk__in=[row.pk for row in stale]).delete()
     _advance(accounts)
+    client_days.book(added=changed.values(), removed=[*replaced, *stale])
     return Summary(len(accounts), len(changed), len(stale))
 
 

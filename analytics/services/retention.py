@@ -12,19 +12,20 @@ from django.db.models import Model, OuterRef, Q, QuerySet, Subquery
 
 from agents.models import CleanupLog, Command
 from analytics.services.ledger import roll_up
-from clients.models import IdempotencyKey
-from decisions.models import DecisionRecord
+from clients.idempotency import KEPT as IDEMPOTENCY_KEPT
+from clients.models import IdempotencyKey, LoginFailures
+from decisions import store
+from decisions.models import DecisionRecord, ModelSession
 from instances.models import OnDemandPrice, OnDemandPriceHistory, Pool, SpotPriceHistory
 from notifications.models import Notification, SystemEvent
 from spotopt.common import clock
 from spotopt.common.db import delete_in_batches
 
-IDEMPOTENCY_KEPT = timedelta(hours=24)  # dashboard-api 1.11
 AUDIT_KEPT = timedelta(days=180)  # what people did
 
 
 def prune(*, dry_run: bool = False) -> dict[str, int]:
-    """Rows deleted per table; with `dry_run` those that would be."""
+    """Rows deleted per table, and files of models no row names; with `dry_run` those that would be."""
     now = clock.now()
     if not dry_run:
         roll_up(now=now)
@@ -32,7 +33,7 @@ def prune(*, dry_run: bool = False) -> dict[str, int]:
     for rows in _outdated(now):
         table = rows.model._meta.db_table
         counts[table] = counts.get(table, 0) + (rows.count() if dry_run else delete_in_batches(rows))
-    return counts
+    return counts | {"files of models": store.sweep(dry_run=dry_run)}
 
 
 def _outdated(now: datetime) -> Iterator[QuerySet[Any]]:
@@ -50,8 +51,11 @@ def _outdated(now: datetime) -> Iterator[QuerySet[Any]]:
         if status not in Command.OPEN:  # one at a time, which the index on status and time serves
             yield Command.objects.filter(status=status, completed_at__lt=ended_before)
     yield IdempotencyKey.objects.filter(created_at__lt=now - IDEMPOTENCY_KEPT)
+    yield LoginFailures.objects.filter(since__lt=now - timedelta(days=1))
     yield CleanupLog.objects.filter(received_at__lt=events_before)
     yield DecisionRecord.objects.filter(created_at__lt=events_before)
+    never_live = ModelSession.objects.filter(status=ModelSession.Status.ARCHIVED, activated_at=None)
+    yield never_live.filter(created_at__lt=events_before)
     yield from _superseded(Pool, SpotPriceHistory, "pool", prices_before)
     yield from _superseded(OnDemandPrice, OnDemandPriceHistory, "quote", prices_before)
 

@@ -293,7 +293,7 @@ class TestWork:
         for _ in range(count):
             world.instance()
         world.go_to(2)
-        with django_assert_max_num_queries(16):
+        with django_assert_max_num_queries(18):
             roll_up()
         assert UsageLedger.objects.count() == 2 * count
 

@@ -1,5 +1,6 @@
 import json
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from analytics.selectors.savings import Totals, added, totals_by_role
+from analytics.services import client_days, switch_tallies
 from analytics.services.ledger import roll_up
 from clients.models import Client
 from instances.models import UsageInterval
@@ -25,6 +27,9 @@ class Command(BaseCommand):
         parser.add_argument("--since", type=_time, help="only from this hour on, e.g. 2026-01-31T00:00:00Z")
         parser.add_argument("--json", action="store_true", help="a list, or with --client one object")
         parser.add_argument("--no-roll-up", action="store_true", help="as of the last roll_up_ledger")
+        checks = parser.add_mutually_exclusive_group()
+        checks.add_argument("--check", action="store_true", help="compare the sums that pages read with the ledger")
+        checks.add_argument("--repair", action="store_true", help="the same, and correct them")
 
     def handle(self, *args: Any, **options: Any) -> None:
         clients = Client.objects.order_by("name", "pk")
@@ -32,6 +37,9 @@ class Command(BaseCommand):
             clients = clients.filter(public_id=options["client"])
             if not clients:
                 raise CommandError(f"There is no client {options['client']}")
+        if options["check"] or options["repair"]:
+            self._compare(clients, is_repair=options["repair"])
+            return
         if not options["no_roll_up"]:
             roll_up()
         found = totals_by_role(client_pks=[client.pk for client in clients], since=options["since"])
@@ -45,6 +53,17 @@ class Command(BaseCommand):
             self.stdout.write(_table_row(client.name, added(roles.values())))
             for role, totals in sorted(roles.items()):
                 self.stdout.write(_table_row(f"  {role}", totals))
+
+    def _compare(self, clients: Iterable[Client], *, is_repair: bool) -> None:
+        """Safe beside running jobs."""
+        if is_repair:
+            days, tallies = client_days.rebuild(clients=clients), switch_tallies.rebuild(clients=clients)
+            self.stdout.write(f"Corrected: {days} days, switches of {tallies} agents")
+            return
+        wrong = [*client_days.differences(clients=clients), *switch_tallies.differences(clients=clients)]
+        if wrong:
+            raise CommandError("\n".join([*map(str, wrong), "Correct these sums with: show_ledger --repair"]))
+        self.stdout.write("All sums agree with the ledger.")
 
 
 def _time(text: str) -> datetime:
