@@ -1,5 +1,6 @@
 """System checks: settings that would hurt in production are named before the first request."""
 
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -49,6 +50,14 @@ def hosts_are_named(app_configs: Any, **kwargs: Any) -> Messages:
         return []
     hint = "Set ALLOWED_HOSTS to the names and addresses agents and people use."
     return [checks.Warning("ALLOWED_HOSTS accepts any Host header.", hint=hint, id="spotopt.W004")]
+
+
+@checks.register(checks.Tags.files)
+def dashboard_is_there(app_configs: Any, **kwargs: Any) -> Messages:
+    if not settings.DASHBOARD_DIR or Path(settings.DASHBOARD_DIR, "index.html").is_file():
+        return []
+    hint = "Name the directory that the dashboard's build made; until then operators see the server's own overview."
+    return [checks.Warning("DASHBOARD_DIR holds no index.html.", hint=hint, id="spotopt.W005")]
 
 
 @checks.register(checks.Tags.database)

@@ -68,6 +68,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "corsheaders",
     "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "rest_framework",
     "spotopt",
     "clients",
@@ -89,6 +91,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "clients.throttling.RateLimitMiddleware",
+    "clients.idempotency.IdempotencyMiddleware",
 ]
 ROOT_URLCONF = "spotopt.urls"
 WSGI_APPLICATION = "spotopt.wsgi.application"
@@ -166,6 +170,7 @@ REST_FRAMEWORK = {
         "clients.authentication.StaffSessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["clients.permissions.IsOperator"],  # views open up on purpose, never by default
+    "DEFAULT_THROTTLE_CLASSES": ["clients.throttling.PeopleThrottle", "clients.idempotency.RequestIdGate"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["spotopt.common.parsers.JsonObjectParser"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
@@ -173,14 +178,36 @@ REST_FRAMEWORK = {
     "COERCE_DECIMAL_TO_STRING": False,
     "UNAUTHENTICATED_USER": None,
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+    "DEFAULT_SCHEMA_CLASS": "spotopt.common.schema.ApiSchema",
+    "DEFAULT_METADATA_CLASS": None,  # /api/schema tells more than OPTIONS would; preflights are answered before
+    "URL_FORMAT_OVERRIDE": None,  # `?format=…` is an ordinary, unknown parameter
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "AWS Spot Optimizer API",
+    "DESCRIPTION": "Keeps EC2 workloads on spot capacity. Times are UTC, prices USD per instance-hour.",
+    "VERSION": VERSION,
+    "SCHEMA_PATH_PREFIX": "/api",
+    "POSTPROCESSING_HOOKS": [
+        "spotopt.common.schema.add_common_parts",
+        "clients.schema.add_security_schemes",
+    ],
+    "PATH_CONVERTER_OVERRIDES": {"client": str},
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",  # the pages work without the internet
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "GENERIC_ADDITIONAL_PROPERTIES": "dict",
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("MAX_BODY_BYTES", default=10 * 1024 * 1024)  # v5 inventories reach 5 MiB
+MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", default=100 * 1024 * 1024)  # operators' models and engines
 
 # --- Browser security ---------------------------------------------------------------------------------------------
 CORS_ALLOWED_ORIGINS = [o for o in env.list("CORS_ORIGINS", default=[]) if o != "*"]
 CORS_ALLOW_ALL_ORIGINS = "*" in env.list("CORS_ORIGINS", default=[])
 CORS_ALLOW_METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS"]
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["ratelimit", "ratelimit-policy", "retry-after", "idempotent-replayed"]
 CORS_PREFLIGHT_MAX_AGE = 3600
 CORS_URLS_REGEX = r"^/(api/.*|health)$"
 HTTPS = env.bool("HTTPS", default=False)  # TLS ends at this server's proxy: secure cookies, HSTS, 308 there
@@ -192,10 +219,16 @@ SILENCED_SYSTEM_CHECKS = ["security.W008"]  # the line above
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_REFERRER_POLICY = "same-origin"
+# Without TLS browsers ignore this header, and complain about it on every page.
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if HTTPS else None
 X_FRAME_OPTIONS = "DENY"
 # Proxies whose X-Forwarded-For is believed when the caller's address matters (agent-api 1.8 step 3).
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
-LOGIN_URL = "admin:login"
+# Of people and their scripts, per token or session and web process; agents are never throttled. 0: no limit.
+READS_PER_MINUTE = env.int("READS_PER_MINUTE", default=600)
+WRITES_PER_MINUTE = env.int("WRITES_PER_MINUTE", default=120)
+WRONG_TOKENS_PER_MINUTE = env.int("WRONG_TOKENS_PER_MINUTE", default=30)  # per address, before 401 becomes 429
+LOGIN_URL = "login"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -204,6 +237,11 @@ AUTH_PASSWORD_VALIDATORS = [
 STATIC_URL = "/static/"
 STATIC_ROOT = env.str("STATIC_ROOT", default="") or None  # only for a web server that serves them (collectstatic)
 WHITENOISE_USE_FINDERS = True  # admin assets are served without a collectstatic step
+WHITENOISE_ALLOW_ALL_ORIGINS = False
+# A built dashboard: its page for operators at / and /dashboard/, its files at the root (dashboard-api 1.3).
+DASHBOARD_DIR = env.str("DASHBOARD_DIR", default="")
+WHITENOISE_ROOT = DASHBOARD_DIR or None
+WHITENOISE_IMMUTABLE_FILE_TEST = r"^/assets/.+[-.][\w-]{8,}\.\w+$"  # a hash in the name: cached for ever
 
 # --- What the product does ----------------------------------------------------------------------------------------
 AGENT_HEARTBEAT_TIMEOUT = env.int("AGENT_HEARTBEAT_TIMEOUT", default=120)  # seconds of silence until offline
@@ -218,6 +256,19 @@ EVENT_RETENTION_DAYS = env.int("EVENT_RETENTION_DAYS", default=90)
 NOTIFICATION_RETENTION_DAYS = env.int("NOTIFICATION_RETENTION_DAYS", default=30)
 COMMAND_RETENTION_DAYS = env.int("COMMAND_RETENTION_DAYS", default=7)
 ENABLE_BACKGROUND_JOBS = env.bool("ENABLE_BACKGROUND_JOBS", default=True)  # false: `run_jobs` says so and ends
+# Event streams open in one process: threads (gunicorn), where each holds one; tasks (the ASGI unit), where few do harm.
+EVENT_STREAM_THREADS = env.int("EVENT_STREAM_THREADS", default=4)
+EVENT_STREAM_TASKS = env.int("EVENT_STREAM_TASKS", default=1000)
+# --- Notifications outside of the dashboard (docs/notifications.md) ---
+WEBHOOK_ALLOW_PRIVATE = env.bool("WEBHOOK_ALLOW_PRIVATE", default=False)
+EMAIL_HOST = env.str("EMAIL_HOST", default="")  # empty: no e-mail
+EMAIL_PORT = env.int("EMAIL_PORT", default=587)
+EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", default="")
+EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", default="")
+EMAIL_USE_SSL = env.bool("EMAIL_USE_SSL", default=False)  # TLS from the first byte, usually on port 465
+EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", default=not EMAIL_USE_SSL)  # STARTTLS
+EMAIL_TIMEOUT = 15
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="spotopt@localhost")
 MODEL_DIR = env.str("MODEL_DIR", default=str(BASE_DIR / "models"))
 DECISION_ENGINE_DIR = env.str("DECISION_ENGINE_DIR", default=str(BASE_DIR / "engines"))
 ALLOW_ENGINE_UPLOADS = env.bool("ALLOW_ENGINE_UPLOADS", default=False)

@@ -9,11 +9,15 @@ handler404 = "spotopt.views.not_found"
 handler500 = "spotopt.views.server_error"
 
 urlpatterns = [
-    path("", views.root),
-    path("health", views.health),
+    path("", views.RootView.as_view()),
+    path("health", views.HealthView.as_view()),
+    path("", include("spotopt.dashboard.urls")),  # before the admin: it has a login of its own
     path("admin/", admin.site.urls),
+    path("", include("spotopt.schema")),
     path("", include("analytics.urls")),
+    path("", include("decisions.urls")),
     path("", include("instances.urls")),  # before agents: `register` and `uninstall` are no agent ids
     path("", include("agents.urls")),
+    path("", include("notifications.urls")),
     path("", include("clients.urls")),
 ]

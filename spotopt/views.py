@@ -8,14 +8,17 @@ from typing import Any
 from django.conf import settings
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
-from django.shortcuts import redirect
 from django.utils.cache import patch_vary_headers
 from django.views import defaults
-from django.views.decorators.http import require_safe
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
 
 from spotopt.common import clock
 from spotopt.common.errors import DATABASE_AWAY, RETRY_AFTER_SECONDS, envelope
 from spotopt.common.middleware import error_response, is_api
+from spotopt.dashboard.views import dashboard
+from spotopt.schema import PublicView
+from spotopt.serializers import HealthOut, RootOut, UnhealthyOut
 
 log = logging.getLogger(__name__)
 _started = time.monotonic()
@@ -28,13 +31,17 @@ ENDPOINTS = {
 }
 
 
-@require_safe
-def root(request: HttpRequest) -> HttpResponseBase:
-    """API information for programs; a browser is led to the operators' console (dashboard-api 1.3, 2.1)."""
-    response: HttpResponseBase
-    if "text/html" in request.headers.get("Accept", ""):
-        response = redirect("admin:index")
-    else:
+class RootView(PublicView):
+    """API information for programs, the dashboard for a browser (dashboard-api 1.3, 2.1)."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        is_browser = "text/html" in request.headers.get("Accept", "")
+        response = dashboard(request) if is_browser else super().dispatch(request, *args, **kwargs)
+        patch_vary_headers(response, ["Accept"])
+        return response
+
+    @extend_schema(summary="What this is", responses=RootOut)
+    def get(self, request: Request) -> JsonResponse:
         data = {
             "name": "AWS Spot Optimizer API",
             "version": settings.VERSION,
@@ -44,26 +51,25 @@ def root(request: HttpRequest) -> HttpResponseBase:
             "endpoints": ENDPOINTS,
         }
         mirrored = {k: data[k] for k in ("name", "version", "uptime_seconds", "endpoints")}
-        response = JsonResponse({"status": "success", "error": None, "data": data} | mirrored)
-    patch_vary_headers(response, ["Accept"])
-    return response
+        return JsonResponse({"status": "success", "error": None, "data": data} | mirrored)
 
 
-@require_safe
-def health(request: HttpRequest) -> JsonResponse:
-    """200 while the database answers, 503 otherwise (dashboard-api 2.1). Public and cheap: one SELECT 1."""
-    timestamp = clock.isoformat(clock.now())
-    if not _database_answers():
-        data = {"status": "unhealthy", "database": "disconnected", "timestamp": timestamp}
-        body = envelope("The database does not answer", "UNHEALTHY") | {"data": data}
-        return JsonResponse(body, status=503)
-    mirrored: dict[str, Any] = {
-        "timestamp": timestamp,
-        "database": "connected",
-        "decision_engine_loaded": False,
-    }
-    data = mirrored | {"status": "healthy", "version": settings.VERSION, "uptime_seconds": _uptime()}
-    return JsonResponse({"status": "success", "error": None, "data": data} | mirrored)
+class HealthView(PublicView):
+    @extend_schema(summary="Is the server well?", responses={200: HealthOut, 503: UnhealthyOut})
+    def get(self, request: Request) -> JsonResponse:
+        """200 while the database answers, 503 otherwise (dashboard-api 2.1). Public and cheap: one SELECT 1."""
+        timestamp = clock.isoformat(clock.now())
+        if not _database_answers():
+            data = {"status": "unhealthy", "database": "disconnected", "timestamp": timestamp}
+            body = envelope("The database does not answer", "UNHEALTHY") | {"data": data}
+            return JsonResponse(body, status=503)
+        mirrored: dict[str, Any] = {
+            "timestamp": timestamp,
+            "database": "connected",
+            "decision_engine_loaded": True,  # the built-in one is part of the server
+        }
+        data = mirrored | {"status": "healthy", "version": settings.VERSION, "uptime_seconds": _uptime()}
+        return JsonResponse({"status": "success", "error": None, "data": data} | mirrored)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:

@@ -16,6 +16,7 @@ from django.db import models, transaction
 
 from agents.models import Agent, PricingReport
 from analytics.models import UsageLedger
+from analytics.services import client_days, switch_tallies
 from clients.models import Client
 from clients.services import create_client
 from instances.models import (
@@ -71,6 +72,8 @@ class HistoryLoader:
         self._save("price reports", PricingReport, self._reports(agents, by_pool))
         self._save("ledger rows", UsageLedger, self._ledger(instances, by_pool))
         self._save("switches", Switch, self._switches(agents, by_pool))
+        client_days.rebuild(clients=clients)
+        switch_tallies.rebuild(clients=clients)
         self._save("events", SystemEvent, self._events(agents), keep=False)
         self._save("notifications", Notification, self._notifications(agents), keep=False)
 

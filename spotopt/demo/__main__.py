@@ -116,6 +116,7 @@ class Demo:
 Spot Optimizer runs with {self.options.agents} simulated agents at {self.options.speed:g} times real time.
 
   Console  {self.url}/admin/   user {OPERATOR}, password {self.variables["DEMO_PASSWORD"]}
+  Overview {self.url}/dashboard/   same login
   Health   {self.url}/health
   API      . {kept}/env && curl -H "Authorization: Bearer $ADMIN_TOKEN" {self.url}/api/client/{client_id}/instances
   Logs     {kept}/log/

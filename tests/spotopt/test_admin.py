@@ -10,15 +10,16 @@ from django.urls import reverse
 from agents.models import Agent, CleanupLog, Command, PricingReport
 from analytics.models import UsageLedger
 from clients.models import Client, ClientTombstone
+from decisions.models import DecisionRecord, ModelFile, ModelSession, PoolExperience, SpotAdvice
 from instances.models import Instance, LaunchFailure, OnDemandPriceHistory, Pool, SpotPriceHistory
-from notifications.models import PricingAlert, SystemEvent
+from notifications.models import EmailRecipient, PricingAlert, SystemEvent, WebhookEndpoint
 from spotopt.common import clock
 from tests.factories import (
     AgentFactory,
     ClientFactory,
     CommandFactory,
+    DeliveryFactory,
     InterruptionEpisodeFactory,
-    NotificationFactory,
     OperatorFactory,
     PoolFactory,
     ReplicaFactory,
@@ -34,7 +35,7 @@ ROWS = 50
 NO_COST = dict.fromkeys(["seconds", "priced_seconds", "paid_usd", "baseline_usd"], 0)
 MAX_QUERIES = 12
 REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
-BY_HAND = {Client, Pool, User, Group}  # the only tables where a form saves anything
+BY_HAND = {Client, Pool, User, Group, WebhookEndpoint, EmailRecipient}  # the only tables where a form saves anything
 
 
 @pytest.fixture
@@ -60,13 +61,19 @@ def fill(number):
         LaunchFailure.objects.create(client=agent.client, agent=agent, error_class="capacity")
         for factory in (CommandFactory, ReplicaFactory, SwitchFactory, InterruptionEpisodeFactory):
             factory(agent=agent)
-        NotificationFactory(client=agent.client)
+        DeliveryFactory(endpoint__client=agent.client)
+        EmailRecipient.objects.create(client=agent.client, address=f"ops{n}@example.com")
         SystemEventFactory(client=agent.client)
         PricingAlert.objects.create(client=agent.client, threshold=1)
         PoolFactory(instance_type=f"t{n}.medium")
         PricingReport.objects.create(agent=agent, slot=0, received_at=now)
         CleanupLog.objects.create(agent=agent, reported_at=now)
         ClientTombstone.objects.create(public_id=f"gone-{n}", name="Gone", created_at=now)
+        DecisionRecord.objects.create(client=agent.client, agent=agent, decision_type="stay")
+        SpotAdvice.objects.create(instance_type=f"t{n}.medium", region="us-east-1", bucket=0, savings_percent=60)
+        PoolExperience.objects.create(pool_id=f"t{n}.medium.us-east-1a", as_of=now)
+        session = ModelSession.objects.create(name=f"Risk {n}", version="1", uploaded_by="operator")
+        ModelFile.objects.create(session=session, name="risk.onnx", sha256="0" * 64, size=1)
         OperatorFactory()
         Group.objects.create(name=f"Group {n}")
 

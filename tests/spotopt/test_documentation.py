@@ -64,7 +64,16 @@ def test_the_example_names_only_variables_there_are():
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/operations.md", "docs/architecture.md", "docs/configuration.md"]
+    "document",
+    [
+        "README.md",
+        "docs/operations.md",
+        "docs/architecture.md",
+        "docs/configuration.md",
+        "docs/notifications.md",
+        "docs/dashboard.md",
+        "docs/api.md",
+    ],
 )
 def test_commands_and_files_that_a_document_names_exist(document):
     text = (ROOT / document).read_text()
@@ -88,8 +97,9 @@ def test_nginx_passes_calls_to_where_systemd_listens():
 
 
 def test_nginx_lets_through_what_the_server_accepts():
-    (megabytes,) = re.findall(r"client_max_body_size (\d+)m;", deployed("nginx.conf"))
-    assert int(megabytes) * 1024**2 >= settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    others, uploads = re.findall(r"client_max_body_size (\d+)m;", deployed("nginx.conf"))
+    assert int(others) * 1024**2 >= settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    assert int(uploads) * 1024**2 >= settings.MAX_UPLOAD_BYTES
 
 
 def test_nginx_drops_idle_connections_before_gunicorn_does():
@@ -98,7 +108,7 @@ def test_nginx_drops_idle_connections_before_gunicorn_does():
     assert int(nginx) < int(gunicorn)
 
 
-@pytest.mark.parametrize("unit", ["spotopt-web.service", "spotopt-jobs.service"])
+@pytest.mark.parametrize("unit", ["spotopt-web.service", "spotopt-events.service", "spotopt-jobs.service"])
 def test_a_unit_starts_what_there_is(unit):
     (command,) = re.findall(r"^ExecStart=/opt/spotopt/.venv/bin/(.+)$", deployed(unit), re.MULTILINE)
     program, *arguments = command.split()

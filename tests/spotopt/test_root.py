@@ -19,9 +19,9 @@ def test_a_program_gets_the_api_information(anonymous_api):
     assert "Accept" in answer.headers["Vary"]
 
 
-def test_a_browser_is_led_to_the_console(anonymous_api):
+def test_a_browser_is_led_to_the_dashboard_by_way_of_the_login(anonymous_api):
     answer = anonymous_api.get("/", HTTP_ACCEPT="text/html,application/xhtml+xml,*/*;q=0.8")
-    assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/login?next=/")
     assert "Accept" in answer.headers["Vary"]
 
 
@@ -33,7 +33,7 @@ def test_a_healthy_server_says_so_to_anyone_for_one_statement(anonymous_api, dja
     assert (body["data"]["status"], body["data"]["database"]) == ("healthy", "connected")
     assert body["data"]["version"] == __version__
     assert body["timestamp"].endswith("Z")
-    assert (body["database"], body["decision_engine_loaded"]) == ("connected", False)
+    assert (body["database"], body["decision_engine_loaded"]) == ("connected", True)
     assert answer.headers["Cache-Control"] == "no-store"
 
 

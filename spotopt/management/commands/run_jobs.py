@@ -9,7 +9,16 @@ from django.core.management.base import BaseCommand, CommandError
 from spotopt.common.commands import JobCommand, StopSignal
 
 # All periodic jobs of the server. Each is a command of its own, with its own interval.
-JOBS = ["sweep_failovers", "expire_commands", "sweep_terminations", "sweep_agents", "roll_up_ledger", "prune_history"]
+JOBS = [
+    "sweep_failovers",
+    "expire_commands",
+    "sweep_terminations",
+    "sweep_agents",
+    "run_decisions",
+    "deliver_notifications",
+    "roll_up_ledger",
+    "prune_history",
+]
 LOOK_SECONDS = 0.2
 
 
