@@ -33,6 +33,9 @@ class DecisionRecord(models.Model):
     reason = models.TextField(default="", blank=True)
     details = models.JSONField(default=dict, blank=True)  # inputs, candidates, limits
     command_id = ExactCharField(max_length=64, default="", blank=True)
+    # The same answer again does not fill the table: this record then stands for `evaluations` of them.
+    evaluations = models.PositiveIntegerField(default=1)
+    last_evaluated_at = models.DateTimeField(default=clock.now)
     created_at = models.DateTimeField(default=clock.now, db_index=True)  # prune_history
 
     class Meta:
@@ -41,6 +44,38 @@ class DecisionRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.decision_type} {self.public_id[:8]}"
+
+
+class AgentState(models.Model):
+    """What the engine remembers of an agent between two decisions. Losing it costs patience, not correctness."""
+
+    agent = models.OneToOneField(Agent, models.CASCADE, primary_key=True, related_name="decision_state")
+    state = models.JSONField(default=dict, blank=True)  # engine.State
+    evaluated_at = models.DateTimeField(null=True, blank=True)
+    record = models.ForeignKey(DecisionRecord, models.SET_NULL, null=True, blank=True, related_name="+")
+    answer = models.CharField(max_length=64, default="", blank=True)  # SHA-256 of what `record` says
+
+    class Meta:
+        db_table = "agent_decision_states"
+
+    def __str__(self) -> str:
+        return f"{self.agent_id} {self.evaluated_at}"
+
+
+class PoolExperience(models.Model):
+    """What the fleet of all clients went through in a pool; older hours and reclaims count less (engine.memory)."""
+
+    pool_id = ExactCharField(max_length=128, unique=True)
+    reclaims = models.FloatField(default=0)
+    exposure_hours = models.FloatField(default=0)
+    as_of = models.DateTimeField()
+
+    class Meta:
+        db_table = "pool_experience"
+        verbose_name_plural = "pool experience"
+
+    def __str__(self) -> str:
+        return f"{self.pool_id}: {self.reclaims:.2f} in {self.exposure_hours:.0f} h"
 
 
 class ModelSession(models.Model):
@@ -54,14 +89,13 @@ class ModelSession(models.Model):
 
     public_id = PublicIdField()
     status = models.CharField(max_length=16, choices=Status, default=Status.UPLOADED)
-    name = models.CharField(max_length=255, default="", blank=True)
-    version = models.CharField(max_length=64, default="", blank=True)
-    files = models.JSONField(default=list)  # [{name, size, sha256}]
-    total_size = models.BigIntegerField(default=0)
-    uploaded_by = models.CharField(max_length=128, default="", blank=True)
-    notes = models.TextField(default="", blank=True)
+    name = models.CharField(max_length=255)
+    version = models.CharField(max_length=64)  # without a leading v
+    metadata = models.JSONField(default=dict, blank=True)  # what the uploader said of it
+    uploaded_by = models.CharField(max_length=64)
     created_at = models.DateTimeField(default=clock.now)
-    activated_at = models.DateTimeField(null=True, blank=True)
+    activated_at = models.DateTimeField(null=True, blank=True)  # the last time
+    rolled_back_at = models.DateTimeField(null=True, blank=True)  # since then: it is no choice for a fallback
 
     # At most one live and one fallback session: the text is unique, and null (not compared) for all others.
     sole_status = models.GeneratedField(
@@ -77,4 +111,45 @@ class ModelSession(models.Model):
         constraints = [models.UniqueConstraint(fields=["sole_status"], name="model_session_one_live_one_fallback")]
 
     def __str__(self) -> str:
-        return self.name or self.public_id
+        return f"{self.name} v{self.version}"
+
+
+class ModelFile(models.Model):
+    """One file of a session. Its content lies in MODEL_DIR under its SHA-256 (decisions.store)."""
+
+    session = models.ForeignKey(ModelSession, models.CASCADE, related_name="files")
+    name = ExactCharField(max_length=128)
+    sha256 = ExactCharField(max_length=64, db_index=True)
+    size = models.PositiveBigIntegerField()  # bytes
+    metadata = models.JSONField(default=dict, blank=True)  # inputs and outputs: name, type, shape of each
+
+    class Meta:
+        db_table = "model_files"
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["session", "name"], name="model_file_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SpotAdvice(models.Model):
+    """What AWS's spot advisor publishes of a type in a region (`load_spot_advisor`): the prior of its risk."""
+
+    instance_type = ExactCharField(max_length=64)
+    region = ExactCharField(max_length=32)
+    bucket = models.PositiveSmallIntegerField()  # 0..4: share reclaimed in a month <5, 5-10, 10-15, 15-20, >20 %
+    savings_percent = models.PositiveSmallIntegerField()  # against on-demand, mean of 30 days
+    vcpu = models.FloatField(null=True)
+    ram_gb = models.FloatField(null=True)
+    loaded_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        db_table = "spot_advice"
+        verbose_name_plural = "spot advice"
+        constraints = [
+            models.UniqueConstraint(fields=["instance_type", "region"], name="spot_advice_one_per_type_region"),
+            models.CheckConstraint(condition=Q(bucket__lte=4), name="spot_advice_bucket_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.instance_type} {self.region}: {self.bucket}"

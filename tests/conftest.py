@@ -4,6 +4,7 @@ import pytest
 from django.conf import settings
 from rest_framework.test import APIClient
 
+from clients import authentication, throttling
 from tests.factories import ClientFactory, OperatorFactory, token_of
 
 ON_MYSQL = settings.DATABASES["default"]["ENGINE"].endswith("mysql")
@@ -15,6 +16,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("mysql"):
             item.add_marker(pytest.mark.skip(reason="needs MySQL or MariaDB (set DB_HOST): locks, races, collations"))
+
+
+@pytest.fixture(autouse=True)
+def _fresh_counters():
+    """Tests share a process; callers' counters must not outlive a test."""
+    throttling.calls.clear()
+    authentication.guesses.clear()
 
 
 class JsonClient(APIClient):

@@ -20,7 +20,7 @@ from instances.models import (
     Switch,
     UsageInterval,
 )
-from notifications.models import Notification, SystemEvent
+from notifications.models import Delivery, Notification, SystemEvent, WebhookEndpoint
 from spotopt.common import clock, crypto
 from spotopt.common.fields import Mode, pool_id_of
 
@@ -261,3 +261,24 @@ class NotificationFactory(DjangoModelFactory):
     client = factory.SubFactory(ClientFactory)
     notification_type = "client_created"
     message = "Something to read"
+
+
+class WebhookEndpointFactory(DjangoModelFactory):
+    class Meta:
+        model = WebhookEndpoint
+
+    class Params:
+        secret = "whsec_for_tests"
+
+    name = factory.Sequence(lambda n: f"Webhook {n}")
+    url = "https://hooks.example.com/in?key=path-secret"
+    min_severity = "info"
+    secret_encrypted = factory.LazyAttribute(lambda o: crypto.encrypt(o.secret))
+
+
+class DeliveryFactory(DjangoModelFactory):
+    class Meta:
+        model = Delivery
+
+    notification = factory.SubFactory(NotificationFactory)
+    endpoint = factory.SubFactory(WebhookEndpointFactory)

@@ -1,6 +1,6 @@
 """Section 6 of dashboard-api as data: each address, who may call it, and the shape of what it answers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tests.contract.shapes import Day, Null, Number, OneOf, Time
@@ -25,7 +25,6 @@ class Row:
     shape: Any = None  # None: no JSON (a stream or CSV)
     body: dict[str, Any] | None = None
     status: int = 200
-    uploads: dict[str, bytes] = field(default_factory=dict)  # file name → content, sent as `files`
 
     def __str__(self) -> str:
         return f"{self.method.upper()} {self.path}"
@@ -577,3 +576,11 @@ TABLE = [
     Row("get", "/api/events/stream/{client_id}", CLIENT),
     Row("get", "/api/events/stats", ADMIN, {"active_connections": int, "client_ids": [str]}),
 ]  # fmt: skip
+
+# What these answer when they are granted is told in tests/decisions, where there are models to upload.
+MODEL_CALLS = [
+    Row("post", "/api/admin/decision-engine/upload", ADMIN),
+    Row("post", "/api/admin/ml-models/upload", ADMIN),
+    Row("post", "/api/admin/ml-models/activate", ADMIN, body={"sessionId": "no-session"}),
+    Row("post", "/api/admin/ml-models/fallback", ADMIN),
+]

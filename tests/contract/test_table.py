@@ -5,12 +5,12 @@ import pytest
 from tests.conftest import JsonClient
 from tests.contract import worlds
 from tests.contract.shapes import assert_shape, assert_times_are_utc, strict
-from tests.contract.table import ADMIN, CLIENT, OBJECT, OWN, PUBLIC, TABLE
+from tests.contract.table import ADMIN, CLIENT, MODEL_CALLS, OBJECT, OWN, PUBLIC, TABLE
 from tests.factories import ClientFactory, token_of
 
 pytestmark = pytest.mark.django_db
 
-PROTECTED = [row for row in TABLE if row.who != PUBLIC]
+PROTECTED = [row for row in TABLE if row.who != PUBLIC] + MODEL_CALLS
 every_row = pytest.mark.parametrize("row", TABLE, ids=str)
 every_protected_row = pytest.mark.parametrize("row", PROTECTED, ids=str)
 EVENT_STREAM = "text/event-stream"
@@ -110,6 +110,10 @@ class TestWhoMayCall:
     def test_an_operators_session(self, staff_api, ids, row):
         assert_granted(call(staff_api, row, ids), row)
 
+    @pytest.mark.parametrize("row", MODEL_CALLS, ids=str)
+    def test_no_tenant_touches_models(self, tenant_api, row):
+        assert_refused(call(tenant_api, row, {}), 403, "FORBIDDEN")
+
     @pytest.mark.parametrize("row", [row for row in PROTECTED if row.method != "get"], ids=str)
     def test_not_an_operators_session_from_a_foreign_page(self, staff_api, ids, row):
         staff_api.credentials(HTTP_SEC_FETCH_SITE="cross-site", HTTP_ORIGIN="https://evil.example")
@@ -133,10 +137,11 @@ class TestTheTokenItself:
 
 
 READS = [row for row in TABLE if row.method == "get" and row.who in (ADMIN, CLIENT, OWN)]
+OF_NO_CLIENT = [row for row in READS if row.who != CLIENT and "{" not in row.path]
 
 
 class TestStatesThatBlankTheDashboard:
-    @pytest.mark.parametrize("row", [row for row in READS if row.who != CLIENT], ids=str)
+    @pytest.mark.parametrize("row", OF_NO_CLIENT, ids=str)
     def test_an_empty_database(self, admin_api, row):
         assert_granted(call(admin_api, row, worlds.NOBODY), row)
 

@@ -36,7 +36,8 @@ def full(client):
     OnDemandPriceFactory(instance_type="t3.medium", region="us-east-1", price=Decimal("0.0416"))
     for zone, price in (("a", "0.0132"), ("b", "0.0128"), ("c", None)):
         PoolFactory(pool_id=f"t3.medium.us-east-1{zone}", price=price and Decimal(price))
-    agent = AgentFactory(client=client, hostname="web-1", last_heartbeat_at=clock.now())
+    # v5 takes every order, launches included
+    agent = AgentFactory(client=client, hostname="web-1", last_heartbeat_at=clock.now(), protocol="v5")
     ids = _ids(client, agent)
     zombie = InstanceFactory(agent=agent, client=client, status="zombie")
     SwitchFactory(agent=agent, old_instance_id=zombie.instance_id, ondemand_price=Decimal("0.0416"))
