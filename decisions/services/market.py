@@ -4,19 +4,30 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 
 from agents.models import Agent
-from decisions.engine import memory
+from decisions.engine import (
+    DEFAULT,
+    Candidate,
+    Evidence,
+    Limits,
+    PriceStep,
+    Setbacks,
+    break_even_hours,
+    memory,
+    risk_value_hours,
+)
 from decisions.engine.regret import LONGEST_WINDOW
-from decisions.engine.types import NO_SETBACKS, Candidate, Evidence, PriceStep, Setbacks
+from decisions.engine.types import NO_SETBACKS
 from decisions.models import PoolExperience, SpotAdvice
 from instances.models import Instance, InterruptionEpisode, LaunchFailure, OnDemandPrice, Pool
 from instances.selectors.prices import Steps, spot_steps
 
 Kind = tuple[str, str]  # (instance type, region)
+HOUR = timedelta(hours=1)
 SETBACKS_WITHIN = memory.LONGEST_QUARANTINE
-# An instance that stayed this long was worth going there, as the price of a reclaim is about an hour of on-demand.
-PAID_AFTER = timedelta(hours=3)
+USUAL_RISK_VALUE = risk_value_hours(Limits().risk_threshold)  # a pool's setbacks are everybody's, whatever they risk
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,9 @@ def load_market(*, kinds: Collection[Kind], now: datetime) -> Market:
     ids = [pool.pool_id for pool in pools]
     steps = spot_steps(pool_ids=ids, since=now - LONGEST_WINDOW, until=now)
     evidence = _evidence(pools, now)
-    interruptions, failures = _interruptions(ids, now), _failures(ids, now)
+    listed = OnDemandPrice.objects.filter(instance_type__in=types, is_estimate=False)
+    ondemand = {(q.instance_type, q.region): float(q.price) for q in listed}
+    interruptions, failures = _interruptions(pools, ondemand, now), _failures(ids, now)
     candidates: dict[Kind, list[Candidate]] = defaultdict(list)
     changed_at: dict[Kind, datetime] = {}
     for pool in sorted(pools, key=lambda one: one.pool_id):
@@ -59,8 +72,6 @@ def load_market(*, kinds: Collection[Kind], now: datetime) -> Market:
         )
         if pool.changed_at:
             changed_at[kind] = max(pool.changed_at, changed_at.get(kind, pool.changed_at))
-    listed = OnDemandPrice.objects.filter(instance_type__in=types, is_estimate=False)
-    ondemand = {(q.instance_type, q.region): float(q.price) for q in listed}
     return Market({kind: tuple(found) for kind, found in candidates.items()}, ondemand, changed_at)
 
 
@@ -93,10 +104,11 @@ def _evidence(pools: Iterable[Pool], now: datetime) -> dict[str, Evidence]:
     return found
 
 
-def _interruptions(pool_ids: Collection[str], now: datetime) -> dict[str, Setbacks]:
+def _interruptions(pools: Iterable[Pool], ondemand: Mapping[Kind, float], now: datetime) -> dict[str, Setbacks]:
     """Real losses only. Those of one wave are one setback: they say once that the pool is short."""
+    paid_after = {pool.pool_id: _paid_after(pool, ondemand) for pool in pools}
     episodes = InterruptionEpisode.objects.filter(
-        pool_id__in=pool_ids,
+        pool_id__in=list(paid_after),
         detected_at__gt=now - SETBACKS_WITHIN,
         is_drill=False,
         kind=InterruptionEpisode.Kind.TERMINATION,
@@ -109,9 +121,17 @@ def _interruptions(pool_ids: Collection[str], now: datetime) -> dict[str, Setbac
         run = runs.get(pool_id, NO_SETBACKS)
         if run.last_at is not None and at - run.last_at < memory.SHORTEST_QUARANTINE:
             continue
-        begun = started.get((client_id, instance_id), at)
-        runs[pool_id] = memory.after_loss(run, at, has_paid=at - begun >= PAID_AFTER)
+        stayed = at - started.get((client_id, instance_id), at)
+        runs[pool_id] = memory.after_loss(run, at, has_paid=stayed / HOUR >= paid_after[pool_id])
     return runs
+
+
+def _paid_after(pool: Pool, ondemand: Mapping[Kind, float]) -> float:
+    """Hours after which an instance there was worth its move and its loss; never, while a price is unknown."""
+    listed = ondemand.get((pool.instance_type, pool.region))
+    if listed is None or pool.price is None:
+        return inf
+    return break_even_hours(float(pool.price), listed, risk_value=USUAL_RISK_VALUE, tuning=DEFAULT)
 
 
 def _failures(pool_ids: Collection[str], now: datetime) -> dict[str, Setbacks]:
