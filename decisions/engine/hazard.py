@@ -7,8 +7,9 @@ from decisions.engine.types import Candidate, Evidence
 
 HOURS_PER_MONTH = 30 * 24
 
-# AWS's spot advisor: share of instances reclaimed in the trailing month, the middle of each bucket (the last is open).
-BUCKET_SHARE = (0.025, 0.075, 0.125, 0.175, 0.25)
+# AWS's spot advisor: share of instances reclaimed in the trailing month, the middle of each bucket. The last is open:
+# 24 % of types are in it, five times as many as in 15-20 %; spread as densely, they reach from 20 % to 44 %.
+BUCKET_SHARE = (0.025, 0.075, 0.125, 0.175, 0.32)
 
 # A gamma prior weighs as much as one reclaim. Where AWS publishes nothing it is one in a day, soon outvoted either way:
 # instances then last as a Lomax distribution says, heavy-tailed as those of public traces.

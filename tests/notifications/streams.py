@@ -3,6 +3,9 @@
 import json
 from dataclasses import dataclass
 
+from django.core.signals import request_finished
+from django.db import close_old_connections
+
 from notifications.stream.subscription import Audience, Subscription
 
 
@@ -56,3 +59,12 @@ def listen(hub, client=None, *, last=None, by_token=True, greet=True):
     if greet:
         subscription.take()
     return Listener(hub, subscription)
+
+
+def hang_up(response):
+    """Close a stream of the test client without the end of a request, which would close a test's connection."""
+    request_finished.disconnect(close_old_connections)
+    try:
+        response.close()
+    finally:
+        request_finished.connect(close_old_connections)

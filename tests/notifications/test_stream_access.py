@@ -8,6 +8,7 @@ import time_machine
 from clients.services import set_active
 from notifications.models import StreamTicket
 from tests.factories import ClientFactory
+from tests.notifications.streams import hang_up
 
 pytestmark = pytest.mark.django_db
 
@@ -16,7 +17,7 @@ STREAM = "/api/events/stream"
 
 def status_of(api, path, query=None, **headers):
     response = api.get(path, query, headers={"Accept": "text/event-stream"} | headers)
-    response.close()
+    hang_up(response)
     return response.status_code
 
 
@@ -28,7 +29,7 @@ def ticket_of(api):
 
 def test_the_headers_keep_proxies_from_buffering(tenant_api):
     response = tenant_api.get(STREAM, headers={"Accept": "text/event-stream"})
-    response.close()
+    hang_up(response)
     assert response["Content-Type"] == "text/event-stream"
     assert response["Cache-Control"] == "no-cache"
     assert response["X-Accel-Buffering"] == "no"

@@ -45,6 +45,7 @@ RULES = {
     "get_client_pricing_history": "an operator has to say whose",
     "post_admin_bulk_execute": "each operation wants ids of its own",
     "post_admin_ml_models_upload": "one of the fields must be a file",
+    "post_agents_issue_switch_command": "a target that exists",
     "post_agents_replicas": "manual standbys must be enabled",
     "post_agents_termination": "the instance, unless there is only one",
     "post_client_agents_config": "two of the settings exclude each other",
