@@ -4,16 +4,15 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('agents', '0001_initial'),
-        ('clients', '0002_request_guards'),
-        ('instances', '0003_statistics_indexes'),
+        ("agents", "0001_initial"),
+        ("clients", "0002_request_guards"),
+        ("instances", "0003_statistics_indexes"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='instance',
-            index=models.Index(fields=['created_at'], name='instance_by_age'),
+            model_name="instance",
+            index=models.Index(fields=["created_at"], name="instance_by_age"),
         ),
     ]
