@@ -6,7 +6,7 @@ from tests.browser.conftest import PLAIN_HOST
 from tests.browser.steps import log_in
 
 EXPECTED = {
-    "shell": "unread, engine false",
+    "shell": "unread, engine true",
     "overview": "30 days",
     "clients": "Web shop",
     "agents": "{agent}",

@@ -7,6 +7,7 @@ from tests.contract import worlds
 from tests.contract.shapes import assert_shape, assert_times_are_utc, strict
 from tests.contract.table import ADMIN, CLIENT, MODEL_CALLS, OBJECT, OWN, PUBLIC, TABLE
 from tests.factories import ClientFactory, token_of
+from tests.notifications.streams import hang_up
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +32,7 @@ def call(api, row, ids):
     body = None if row.body is None else _filled(row.body, ids)
     response = getattr(api, row.method)(row.path.format_map(ids), body, headers=headers)
     if response.streaming and EVENT_STREAM in response["Content-Type"]:
-        response.close()  # it would go on for ever
+        hang_up(response)  # it would go on for ever
     return response
 
 
@@ -170,7 +171,7 @@ class TestParameters:
         response = admin_api.get(f"{path}?{query}", headers=headers)
         assert response.status_code in (200, 400)
         if response.streaming:
-            response.close()
+            hang_up(response)
 
     @pytest.mark.parametrize("row", [row for row in TABLE if row.method == "post"], ids=str)
     def test_no_body_is_no_crash(self, admin_api, ids, row):
