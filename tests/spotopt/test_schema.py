@@ -10,6 +10,8 @@ import pytest
 import schemathesis
 from django.conf import settings
 from django.core.management import call_command
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from hypothesis import HealthCheck
 from hypothesis import settings as search_settings
 from schemathesis.config import SchemathesisConfig
@@ -89,7 +91,17 @@ search = search_settings(
 
 
 @pytest.fixture
-def world(db, settings):
+def open_connection():
+    """The real application would close a test's connection, transaction and all, with each request."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture
+def world(db, settings, open_connection):
     """Something of everything, of one tenant, and another tenant's agent."""
     settings.READS_PER_MINUTE = settings.WRITES_PER_MINUTE = 0
     settings.WRONG_TOKENS_PER_MINUTE = 10**9
