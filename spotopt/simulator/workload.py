@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 AGENT_BOOT_SECONDS = (20, 45)  # from "running" until the agent's service starts
 BOOT, ORDER, INTERRUPTION, LEFTOVER = "boot", "order", "interruption", "leftover"
+READS_CONFIG_SECONDS = 90  # a standby is disabled, so it fetches no orders until its config says otherwise
 LEFTOVER_SECONDS = 700  # the boot of the successor, the usual wait of 300, and its next polls
 
 
@@ -134,6 +135,7 @@ class Workload:
             self.standbys.discard(instance.id)
             self.serve(instance)
             self.failovers += 1
+            self.attend(BOOT, READS_CONFIG_SECONDS)
 
     # --- Attention ----------------------------------------------------------------------------------------------
 
