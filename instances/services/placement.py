@@ -1,4 +1,4 @@
-"""Where a standby goes: away from what endangers the primary, then away from what failed lately, then cheap.
+"""Where a standby goes: away from what endangers the primary, then away from what is full or failed, then cheap.
 
 Losses inside a pool come together (design 2.6), so another zone comes before everything else; the same pool is taken
 rather than nothing, and the record says so. Only pools of the agent's own type: v2 and v4 cannot change it.
@@ -7,7 +7,7 @@ rather than nothing, and the record says so. Only pools of the agent's own type:
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +18,10 @@ from spotopt.common import clock
 FRESH = timedelta(hours=1)  # agent-api 3.15 rule 3
 MEMORY = timedelta(days=2)
 HALF_LIFE = timedelta(hours=6)  # a pool that interrupted is trusted half as little less after this time
+# A pool that gave nothing this lately is tried after all others: within a notice there is time for four launches, and
+# in public traces of spot capacity most closed spells are longer than that.
+SHORT_FOR = timedelta(minutes=30)
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -30,18 +34,35 @@ class Wish:
     max_price: Decimal | None = None
 
 
+@dataclass
+class Trouble:
+    """A pool's interruptions and the launches it had no capacity for: a decayed number, and the last of the moments."""
+
+    weight: float = 0.0
+    last_at: datetime = LONG_AGO
+
+
 @dataclass(frozen=True)
 class Candidate:
     pool: Pool
     tier: int  # 0 another zone, 1 the endangered pool itself
-    trouble: float  # decayed number of interruptions and failed launches
+    short_since: datetime  # LONG_AGO: not short of capacity, as far as is known
+    trouble: float
     is_fresh: bool
     is_preferred: bool
 
     @property
     def rank(self) -> tuple[Any, ...]:
         price = self.pool.price if self.is_fresh and self.pool.price is not None else Decimal("Infinity")
-        return (self.tier, not self.is_preferred, round(self.trouble, 1), not self.is_fresh, price, self.pool.pool_id)
+        return (
+            self.tier,
+            self.short_since,
+            not self.is_preferred,
+            round(self.trouble, 1),
+            not self.is_fresh,
+            price,
+            self.pool.pool_id,
+        )
 
 
 @dataclass(frozen=True)
@@ -71,7 +92,7 @@ def choose(*, agent: Agent, wish: Wish, at: datetime) -> Placement:
     return Placement(best.pool if best else None, _record(best, candidates, refused, at))
 
 
-def recent_trouble(*, pool_ids: Collection[str], at: datetime) -> defaultdict[str, float]:
+def recent_trouble(*, pool_ids: Collection[str], at: datetime) -> defaultdict[str, Trouble]:
     """Per pool, Σ 0.5 ** (age / HALF_LIFE) over real interruptions and launches that failed for want of capacity."""
     since = at - MEMORY
     interruptions = InterruptionEpisode.objects.filter(
@@ -83,10 +104,12 @@ def recent_trouble(*, pool_ids: Collection[str], at: datetime) -> defaultdict[st
     failures = LaunchFailure.objects.filter(
         pool_id__in=pool_ids, at__gt=since, error_class=LaunchFailure.Class.CAPACITY
     ).values_list("pool_id", "at")
-    trouble: defaultdict[str, float] = defaultdict(float)
+    troubles: defaultdict[str, Trouble] = defaultdict(Trouble)
     for pool_id, when in [*interruptions, *failures]:
-        trouble[pool_id] += 0.5 ** ((at - when) / HALF_LIFE)
-    return trouble
+        trouble = troubles[pool_id]
+        trouble.weight += 0.5 ** ((at - when) / HALF_LIFE)
+        trouble.last_at = max(trouble.last_at, when)
+    return troubles
 
 
 def _refusal(pool: Pool, wish: Wish) -> str:
@@ -97,11 +120,12 @@ def _refusal(pool: Pool, wish: Wish) -> str:
     return ""
 
 
-def _candidate(agent: Agent, pool: Pool, wish: Wish, trouble: float, at: datetime) -> Candidate:
+def _candidate(agent: Agent, pool: Pool, wish: Wish, trouble: Trouble, at: datetime) -> Candidate:
     return Candidate(
         pool=pool,
         tier=0 if pool.az != agent.az else 1,
-        trouble=trouble,
+        short_since=trouble.last_at if at - trouble.last_at < SHORT_FOR else LONG_AGO,
+        trouble=trouble.weight,
         is_fresh=bool(pool.last_confirmed_at and at - pool.last_confirmed_at <= FRESH),
         is_preferred=pool.az in wish.preferred_zones,
     )
@@ -135,7 +159,13 @@ def _record(
 
 
 def _why_not(candidate: Candidate, best: Candidate | None) -> str:
-    reasons = ("in the primary's zone", "not in a preferred zone", "interrupted or full lately", "no fresh price")
+    reasons = (
+        "in the primary's zone",
+        "short of capacity a moment ago",
+        "not in a preferred zone",
+        "interrupted or full lately",
+        "no fresh price",
+    )
     if best:
         for position, reason in enumerate(reasons):
             if candidate.rank[position] > best.rank[position]:

@@ -321,6 +321,30 @@ class TestAnEmergencyStandby:
         assert LaunchFailure.objects.get().error_class == "capacity"
         assert Replica.objects.active().get().az == "us-east-1c"  # the notice is open, so at once
 
+    def test_tries_a_pool_that_has_just_refused_after_all_others(self, v4, now):
+        other = PoolFactory(az="us-east-1c", price="0.0200")
+        for hours in (1, 2, 3):
+            LaunchFailure.objects.create(
+                client=agent().client,
+                agent=agent(),
+                pool_id=other.pool_id,
+                error_class="capacity",
+                at=clock.now() - timedelta(hours=hours),
+            )
+        replica_id = emergency(v4, preferred_zones=["us-east-1b"]).json()["replica_id"]
+        assert Replica.objects.get().az == "us-east-1b"  # least trouble, and preferred
+        for az in ("us-east-1c", "us-east-1b"):
+            now.shift(10)
+            say(v4, replica_id, "failed", error_message="InsufficientInstanceCapacity")
+            replica = Replica.objects.active().get()
+            assert replica.az == az  # the one whose refusal is longest ago
+            replica_id = replica.public_id
+        assert {c["reason"] for c in replica.placement["candidates"]} == {
+            "chosen",
+            "short of capacity a moment ago",
+            "in the primary's zone",
+        }
+
 
 class TestWithoutANotice:
     def test_a_dead_primary_is_replaced_by_a_standby_that_is_heard(self, v4, client_token, now):
