@@ -59,6 +59,7 @@ class Options:
     kill_every_hours: float
     tolerance: float
     losses: Traces = field(default_factory=dict)  # that drive the interruptions, besides mean_life_hours
+    losses_every_days: float = 1.0
     chances: Chances = field(default_factory=Chances)
 
 
@@ -102,7 +103,10 @@ class Fleet:
         self.steerer = Steerer(self.world, per_day=options.switches_per_day)
         self.operations = Operations(self.world)
         self.reclaims = Reclaims(self.world, mean_life_hours=options.mean_life_hours)
-        self.losses = Losses(self.world, self.reclaims, options.losses) if options.losses else None
+        self.losses: Losses | None = None
+        if options.losses:
+            every = options.losses_every_days
+            self.losses = Losses(self.world, self.reclaims, options.losses, every_days=every)
         self.rounds = JobRounds(self.world, runner) if runner else None
         self.chaos: Chaos | None = None
         if server and options.kill_every_hours:

@@ -15,6 +15,7 @@ from spotopt.simulator.prices import BadPrices, Pool, read_text
 from spotopt.simulator.reclaims import Reclaims
 from spotopt.simulator.world import World
 
+DAY = 24 * 3600
 WITHIN_SECONDS = 300  # of a drop, until all it costs have their notice
 END = -1
 
@@ -36,6 +37,13 @@ class Series:
             for offset, count in steps:
                 if (at := lap * self.length + offset - phase) > 0:
                     yield at, count
+
+    def replay_now_and_then(self, phase: float, *, every_days: float, first_day: float) -> Iterator[tuple[float, int]]:
+        """`replay`, but only one day in `every_days`, the first after `first_day`; at other times nothing is short."""
+        plenty = max(self.counts)
+        for at, count in self.replay(phase):
+            is_rough = (at / DAY - first_day) % every_days < 1
+            yield at, count if is_rough else plenty
 
 
 Traces = dict[tuple[str, str, str], list[Series]]  # by (kind, trace, instance type): one series per zone
@@ -63,12 +71,17 @@ def read_losses(path: Path) -> Traces:
 
 
 class Losses:
-    """The zones of an instance type replay the zones of one trace, in step, so that they fail together as they did."""
+    """The zones of an instance type replay the zones of one trace, in step, so that they fail together as they did.
 
-    def __init__(self, world: World, reclaims: Reclaims, traces: Traces) -> None:
+    The public traces are of scarce capacity, where a machine is lost many times a day; `every_days` lets each type
+    have such a day only now and then.
+    """
+
+    def __init__(self, world: World, reclaims: Reclaims, traces: Traces, *, every_days: float = 1.0) -> None:
         self.world = world
         self.reclaims = reclaims
         self.drops = 0
+        self._every_days = every_days
         self._rng = world.rng("losses")
         self._available: dict[Pool, int] = {}
         self._feeds = self._assign(traces)
@@ -81,10 +94,13 @@ class Losses:
         for (region, instance_type), name in zip(kinds, itertools.cycle(names), strict=False):
             zones = self._rng.sample(traces[name], len(traces[name]))
             phase = self._rng.random() * zones[0].length
+            first_day = self._rng.random() * self._every_days
             for number, pool in enumerate(self.world.prices.pools(instance_type, region)):
                 if number and number % len(zones) == 0:  # no two pools do the same at the same time
                     phase = self._rng.random() * zones[0].length
-                feeds[pool] = zones[number % len(zones)].replay(phase)
+                feeds[pool] = zones[number % len(zones)].replay_now_and_then(
+                    phase, every_days=self._every_days, first_day=first_day
+                )
         return feeds
 
     def start(self) -> None:

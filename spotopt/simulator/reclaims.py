@@ -18,6 +18,7 @@ EARLY_HINT_SECONDS = (300, 900)
 FALSE_HINT_WITHIN_SECONDS = 7200  # of a true one, somewhere in the fleet
 LATE_NOTICE_SECONDS = (10, 100)
 LOOK_SECONDS = 600
+AFTERMATH_SECONDS = 300  # of a loss: launches that were late, and what was too many, are seen to
 
 
 class Reclaims:
@@ -95,7 +96,7 @@ class Reclaims:
         self.late_notices += instance.reclaim_at - instance.notice_at < NOTICE_SECONDS
         workload = self._owner(instance)
         workload.interruptions += 1
-        workload.attend(INTERRUPTION, NOTICE_SECONDS + 600)
+        workload.attend(INTERRUPTION, NOTICE_SECONDS + AFTERMATH_SECONDS)
         process = workload.processes.get(instance.id)
         if process and process.is_alive:
             process.notice(instance.reclaim_at)
@@ -107,7 +108,7 @@ class Reclaims:
         if instance.notice_at is None:
             self.missing_notices += 1
             workload.interruptions += 1
-            workload.attend(INTERRUPTION, NOTICE_SECONDS + 600)
+            workload.attend(INTERRUPTION, NOTICE_SECONDS + AFTERMATH_SECONDS)
         instance.alternatives -= self.world.cloud.exhausted
         workload.lose(instance)
 

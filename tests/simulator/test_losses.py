@@ -80,6 +80,13 @@ def test_a_series_may_begin_in_its_middle():
     assert list(steps) == [(0, 1), (2600, 4), (3200, 1)]
 
 
+def test_a_series_may_be_replayed_one_day_in_many():
+    hourly = Series((0, HOUR), (4, 0), 2 * HOUR)
+    steps = itertools.islice(hourly.replay_now_and_then(0, every_days=3, first_day=1), 6 * 24)
+    closed = {int(at // (24 * HOUR)) for at, count in steps if count == 0}
+    assert closed == {1, 4}
+
+
 # --- Drops ----------------------------------------------------------------------------------------------------------
 
 

@@ -191,6 +191,7 @@ def make_options(given: dict[str, Any], *, start: float) -> Options:
         kill_every_hours=given["kill_every"],
         tolerance=given["tolerance"],
         losses=losses,
+        losses_every_days=given["losses_every"],
         chances=chosen_chances(given, default=TROUBLED if losses else Chances()),
     )
 
@@ -198,6 +199,13 @@ def make_options(given: dict[str, Any], *, start: float) -> Options:
 def add_signal_arguments(parser: ArgumentParser) -> None:
     signals = parser.add_argument_group("interruptions", "shares of 1; the defaults in brackets hold with --losses")
     signals.add_argument("--losses", type=Path, help="CSV of an availability trace that drives them, gzipped or not")
+    signals.add_argument(
+        "--losses-every",
+        type=at_least_one,
+        default=1.0,
+        metavar="DAYS",
+        help="each instance type lives through a day of its trace only once in so many days (default: every day)",
+    )
     for option, name in SIGNAL_OPTIONS.items():
         usual, troubled = getattr(Chances(), name), getattr(TROUBLED, name)
         signals.add_argument(option, type=share, dest=name, help=f"default {usual:g} [{troubled:g}]")
@@ -207,6 +215,13 @@ def share(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
         raise ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def at_least_one(text: str) -> float:
+    value = float(text)
+    if not value >= 1:
+        raise ArgumentTypeError(f"{text} is less than 1")
     return value
 
 
