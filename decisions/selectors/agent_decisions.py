@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from typing import Any, NamedTuple
 
 from django.db.models import Case, IntegerField, OuterRef, QuerySet, Subquery, Value, When
@@ -98,7 +99,7 @@ def _row(
     count = sum(now - report.received_at <= REPORT_WINDOW for report in reports)
     is_healthy = agent.status == Agent.Status.ONLINE and bool(reports) and now - reports[0].received_at < REPORT_WINDOW
     health = "healthy" if is_healthy else "unhealthy"
-    shown = [_report(report) for report in reports if _is_complete(report)][:SHOWN]
+    shown = [_report(report) for report in islice(filter(_is_complete, reports), SHOWN)]
     return {
         "agentId": agent.public_id,
         "agentName": agent.logical_agent_id or agent.hostname or agent.public_id,
