@@ -1,9 +1,12 @@
+from typing import Any, Self
+
 from django.db import models
 from django.db.models import F, Q
 
 from agents.models import Agent
 from clients.models import Client
 from instances.models import Instance, UsageInterval
+from spotopt.common import clock
 from spotopt.common.db import ExactCharField
 from spotopt.common.fields import Mode
 
@@ -82,3 +85,47 @@ class SwitchTally(models.Model):
 
     def __str__(self) -> str:
         return f"{self.agent_id}"
+
+
+class ArchivedSavings(models.Model):
+    """What the old server said a client had saved (`import_legacy`). It is wrong, and nothing is computed from it."""
+
+    TOTAL = "total"
+
+    client = models.ForeignKey(Client, models.CASCADE, related_name="+", db_index=False)  # led by the constraint
+    period = ExactCharField(max_length=8)  # 2025-01, or total
+    baseline_usd = models.DecimalField(max_digits=15, decimal_places=4, null=True)
+    actual_usd = models.DecimalField(max_digits=15, decimal_places=4, null=True)
+    savings_usd = models.DecimalField(max_digits=15, decimal_places=4, null=True)
+    computed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "archived_savings"
+        verbose_name_plural = "archived savings"
+        constraints = [models.UniqueConstraint(fields=["client", "period"], name="archived_savings_once")]
+
+    def __str__(self) -> str:
+        return f"{self.client_id} {self.period}"
+
+
+class ImportCheckpoint(models.Model):
+    """How far `import_legacy` came with what has no name of its own: events, and the prices of one pool."""
+
+    subject = ExactCharField(max_length=200, unique=True)
+    position = models.JSONField(default=dict)
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "import_checkpoints"
+
+    def __str__(self) -> str:
+        return self.subject
+
+    @classmethod
+    def of(cls, subject: str) -> Self:
+        """Not saved before it is advanced."""
+        return cls.objects.filter(subject=subject).first() or cls(subject=subject)
+
+    def advance(self, position: dict[str, Any]) -> None:
+        self.position, self.updated_at = position, clock.now()
+        self.save()

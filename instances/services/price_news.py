@@ -128,7 +128,7 @@ def _record_spot(pools: list[Pool], spot: Mapping[str, list[Sighting]], quotes: 
         for seen in spot[pool.pool_id]:
             added, since = _news(pool, seen)
             rows += [SpotPriceHistory(pool=pool, at=at, price=price) for at, price in added.items()]
-            _correct_ledger(Q(pool_id=pool.pool_id), since)
+            correct_ledger(Q(pool_id=pool.pool_id), since)
         listed = next((q for q in quotes if q.instance_type == pool.instance_type and q.region == pool.region), None)
         pool.ondemand = listed or pool.ondemand
     fields = ["price", "changed_at", "last_confirmed_at", "recorded_at", "ondemand"]
@@ -154,7 +154,7 @@ def _record_lists(quotes: list[OnDemandPrice], listed: Mapping[str, ListQuote], 
             known.price = None  # type: ignore[assignment]  # was never known
         added, since = _news(known, Sighting(quote.price, at, at))
         rows += [OnDemandPriceHistory(quote=known, at=moment, price=price) for moment, price in added.items()]
-        _correct_ledger(Q(instance__instance_type=known.instance_type), since)
+        correct_ledger(Q(instance__instance_type=known.instance_type), since)
     fields = ["price", "is_estimate", "changed_at", "last_confirmed_at", "recorded_at"]
     OnDemandPrice.objects.bulk_update(changed, fields, batch_size=200)
     upsert(OnDemandPriceHistory, rows, key=["quote", "at"], update=["price"])
@@ -175,10 +175,10 @@ def _news(known: Known, seen: Sighting) -> tuple[Rows, datetime | None]:
     if known.last_confirmed_at and known.recorded_at and seen.seen_at < known.last_confirmed_at:
         rows = _late_rows(known, seen)
         return rows, min(rows, default=None)
-    return _current_rows(known, seen)
+    return current_rows(known, seen)
 
 
-def _current_rows(known: Known, seen: Sighting) -> tuple[Rows, datetime | None]:
+def current_rows(known: Known, seen: Sighting) -> tuple[Rows, datetime | None]:
     recorded, confirmed = known.recorded_at, known.last_confirmed_at
     is_change = seen.price != known.price
     # A change that is said to be older than the newest row contradicts it, and counts from when it was seen.
@@ -214,7 +214,7 @@ def _late_rows(known: Known, seen: Sighting) -> Rows:
     return {seen.at: seen.price} if is_change and seen.at != before[0] else {}
 
 
-def _correct_ledger(used: Q, since: datetime | None) -> None:
+def correct_ledger(used: Q, since: datetime | None) -> None:
     """Only hours that are final already: later ones are computed again anyway."""
     if since is None or since >= usage.final_before(clock.now()):
         return

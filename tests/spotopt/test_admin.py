@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from agents.models import Agent, CleanupLog, Command, PricingReport
-from analytics.models import UsageLedger
+from analytics.models import ArchivedSavings, UsageLedger
 from clients.models import Client, ClientTombstone
 from decisions.models import DecisionRecord, ModelFile, ModelSession, PoolExperience, SpotAdvice
 from instances.models import Instance, LaunchFailure, OnDemandPriceHistory, Pool, SpotPriceHistory
@@ -35,7 +35,7 @@ ROWS = 50
 NO_COST = dict.fromkeys(["seconds", "priced_seconds", "paid_usd", "baseline_usd"], 0)
 MAX_QUERIES = 12
 REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
-BY_HAND = {Client, Pool, User, Group, WebhookEndpoint, EmailRecipient}  # the only tables where a form saves anything
+BY_HAND = {Agent, Client, Pool, User, Group, WebhookEndpoint, EmailRecipient}  # the only tables where a form saves anything
 
 
 @pytest.fixture
@@ -58,6 +58,7 @@ def fill(number):
         UsageLedger.objects.create(
             client=agent.client, agent=agent, instance=instance, hour=now, role="primary", mode="spot", **NO_COST
         )
+        ArchivedSavings.objects.create(client=agent.client, period="total", savings_usd=1)
         LaunchFailure.objects.create(client=agent.client, agent=agent, error_class="capacity")
         for factory in (CommandFactory, ReplicaFactory, SwitchFactory, InterruptionEpisodeFactory):
             factory(agent=agent)
@@ -174,7 +175,7 @@ class TestClients:
 
     def test_a_client_can_be_renamed_and_the_event_says_by_whom(self, console, staff):
         client = ClientFactory(name="Web")
-        answer = console.post(page(Client, "change", client.pk), {"name": "WEB shop", "email": "a@example.com"})
+        answer = console.post(page(Client, "change", client.pk), {"name": "WEB shop", "email": "a@example.com", "decision_mode": "auto"})
         assert answer.status_code == 302
         client.refresh_from_db()
         assert (client.name, client.name_key, client.email) == ("WEB shop", "web shop", "a@example.com")
