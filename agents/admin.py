@@ -1,35 +1,9 @@
-"""Agents and their orders. Roles and states change through services alone, so nothing here is typed in by hand."""
+"""Orders to agents and what they report; nothing here is typed in by hand. (Agents: instances.admin.)"""
 
 from django.contrib import admin
 
-from agents.models import Agent, CleanupLog, Command, PricingReport
+from agents.models import CleanupLog, Command, PricingReport
 from spotopt.common.admin import HistoryAdmin, ReadOnlyAdmin
-
-
-@admin.register(Agent)
-class AgentAdmin(ReadOnlyAdmin):
-    list_display = [
-        "logical_agent_id",
-        "client",
-        "status",
-        "protocol",
-        "current_mode",
-        "current_pool_id",
-        "instance_id",
-        "notice_status",
-        "last_heartbeat_at",
-    ]
-    list_filter = ["status", "protocol", "current_mode", "notice_status", "enabled", "region"]
-    list_select_related = ["client"]
-    search_fields = [
-        "logical_agent_id__startswith",
-        "=public_id",
-        "=instance_id",
-        "hostname__startswith",
-        "=client__public_id",
-        "=client__name",
-    ]
-    ordering = ["-last_heartbeat_at", "-id"]
 
 
 @admin.register(Command)

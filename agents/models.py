@@ -12,7 +12,7 @@ from clients.models import Client
 from clients.principals import Principal
 from spotopt.common import clock
 from spotopt.common.db import ExactCharField
-from spotopt.common.fields import Mode, PriceField, PublicIdField
+from spotopt.common.fields import DecisionMode, Mode, PriceField, PublicIdField
 
 
 class AgentQuerySet(models.QuerySet["Agent"]):
@@ -90,6 +90,7 @@ class Agent(models.Model):
     # Settings
     config_version = models.PositiveIntegerField(default=1)
     auto_switch_enabled = models.BooleanField(default=True)
+    decision_mode = models.CharField(max_length=16, choices=DecisionMode, default="", blank=True)  # empty: the client's
     auto_terminate_enabled = models.BooleanField(default=True)
     terminate_wait_seconds = models.PositiveIntegerField(default=300)
     replica_enabled = models.BooleanField(default=False)
@@ -150,6 +151,13 @@ class Agent(models.Model):
     def effective_wait_seconds(self) -> int:
         """What a switch command carries: 0 means the old instance is left running (agent-api 3.30)."""
         return self.terminate_wait_seconds if self.auto_terminate_enabled else 0
+
+    @property
+    def acting_mode(self) -> DecisionMode:
+        """What becomes of a decision to move it; while auto-switch is off, nothing. Join the client to read many."""
+        if not self.auto_switch_enabled:
+            return DecisionMode.RECOMMEND
+        return DecisionMode(self.decision_mode or self.client.decision_mode)
 
     def is_silent(self, *, at: datetime | None = None) -> bool:
         """No heartbeat within AGENT_HEARTBEAT_TIMEOUT seconds before `at`."""

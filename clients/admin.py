@@ -21,7 +21,7 @@ from spotopt.common.errors import DomainError
 class ClientForm(forms.ModelForm):
     class Meta:
         model = Client
-        fields = ["name", "email"]
+        fields = ["name", "email", "decision_mode"]
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
@@ -57,11 +57,12 @@ class ClientAdmin(OpsAdmin):
     ]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ["name", "email", *(self.readonly_fields if obj else [])]
+        return ["name", "email", *(["decision_mode", *self.readonly_fields] if obj else [])]
 
     def save_model(self, request: HttpRequest, obj: Client, form: Any, change: bool) -> None:
         if change:
             services.rename_client(client=obj, name=obj.name, email=obj.email, actor=_name(request))
+            services.set_decision_mode(client=obj, mode=obj.decision_mode, actor=_name(request))
             return
         client, token = services.create_client(name=obj.name, email=obj.email, actor=_name(request))
         obj.pk = client.pk

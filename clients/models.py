@@ -5,7 +5,7 @@ from django.db.models import Q
 
 from spotopt.common import clock
 from spotopt.common.db import ExactCharField
-from spotopt.common.fields import PublicIdField
+from spotopt.common.fields import DecisionMode, PublicIdField
 
 
 class ClientQuerySet(models.QuerySet["Client"]):
@@ -27,6 +27,7 @@ class Client(models.Model):
     default_auto_switch_enabled = models.BooleanField(default=True)
     default_auto_terminate_enabled = models.BooleanField(default=True)
     default_terminate_wait_seconds = models.PositiveIntegerField(default=300)
+    decision_mode = models.CharField(max_length=16, choices=DecisionMode, default=DecisionMode.AUTO)
     created_at = models.DateTimeField(default=clock.now)
 
     objects = ClientQuerySet.as_manager()

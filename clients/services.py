@@ -3,7 +3,7 @@
 import logging
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,11 +11,12 @@ from typing import Any
 from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, transaction
 
 from clients import audit
 from clients.errors import ClientNotFound, EmailTaken, NameTaken, TokenUnreadable
 from clients.models import Client, ClientTombstone
+from clients.ownership import rows_of
 from spotopt.common import clock, crypto
 from spotopt.common.db import delete_in_batches, retried_transaction
 from spotopt.common.errors import Invalid
@@ -124,17 +125,31 @@ def set_active(*, client: Client, is_active: bool, actor: str = "") -> bool:
     return bool(changed)
 
 
-def delete_client(*, client: Client, actor: str = "") -> None:
+@transaction.atomic
+def set_decision_mode(*, client: Client, mode: str, actor: str = "") -> bool:
+    """For agents without a mode of their own. False when it was so already. Orders given before are not taken back."""
+    before = Client.objects.filter(pk=client.pk).exclude(decision_mode=mode).values_list("decision_mode", flat=True)
+    old = before.select_for_update().first()
+    if old is None:
+        return False
+    Client.objects.filter(pk=client.pk).update(decision_mode=mode)
+    client.decision_mode = mode
+    _record(client, "decision_mode_changed", f"Decision mode of {client.name}: {old} → {mode}", actor)
+    return True
+
+
+def delete_client(*, client: Client, actor: str = "", on_batch: Callable[[int], None] | None = None) -> None:
     """Everything of the tenant goes; the audit event and a tombstone stay. May be repeated if it was cut short.
 
-    The token dies first. Rows follow in small batches, so that other tenants never wait behind one long lock.
+    The token dies first. Rows follow in small batches, so that other tenants never wait behind one long lock;
+    `on_batch` is told how many each had.
     """
     dead = {"token_hash": secrets.token_hex(32), "token_encrypted": "", "is_active": False}
     Client.objects.filter(pk=client.pk).update(**dead)
     for attempt in range(3):
         try:
-            for rows in _rows_of(client):
-                delete_in_batches(rows, pause=0.01)
+            for rows in rows_of(client):
+                delete_in_batches(rows, pause=0.01, on_batch=on_batch)
             _bury(client, actor)
             return
         except IntegrityError:  # an agent's last call slipped in between
@@ -214,25 +229,6 @@ def _bury(client: Client, actor: str) -> None:
         actor=actor,
         metadata=metadata,
     )
-
-
-def _rows_of(client: Client) -> Iterator[models.QuerySet[Any]]:
-    """Everything that hangs on the client by a cascading key, at any depth, children before parents."""
-    seen: set[type[models.Model]] = {Client}
-
-    def descend(model: type[models.Model], path: str) -> Iterator[models.QuerySet[Any]]:
-        for relation in model._meta.get_fields(include_hidden=True):  # hidden: keys with related_name="+"
-            if not isinstance(relation, models.ManyToOneRel) or relation.on_delete is not models.CASCADE:
-                continue
-            child = relation.related_model
-            if child in seen:
-                continue
-            seen.add(child)
-            lookup = f"{relation.field.name}__{path}" if path else relation.field.name
-            yield from descend(child, lookup)
-            yield child._default_manager.filter(**{lookup: client})
-
-    yield from descend(Client, "")
 
 
 def _all_clients(batch_size: int) -> Iterator[Client]:

@@ -27,6 +27,27 @@ class SessionsChanged(Conflict):
         super().__init__("The model sessions have changed meanwhile, look again")
 
 
+class RecommendationNotFound(NotFound):
+    def __init__(self) -> None:
+        super().__init__("There is no such recommendation")
+
+
+class AlreadyDecided(Conflict):
+    code = "ALREADY_DECIDED"
+
+    def __init__(self, status: str, command_id: str) -> None:
+        super().__init__(f"It is {status} already", details={"status": status, "command_id": command_id or None})
+
+
+class OutOfDate(Conflict):
+    """What it rested on has changed."""
+
+    code = "OUT_OF_DATE"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"No longer current: {reason}")
+
+
 class FileRefused(Invalid):
     """Its name or its type, said before its content is read."""
 

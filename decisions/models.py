@@ -1,8 +1,11 @@
+from typing import Self
+
 from django.db import models
-from django.db.models import Case, Q, Value, When
+from django.db.models import Case, F, Q, Value, When
 
 from agents.models import Agent
 from clients.models import Client
+from clients.principals import Principal
 from spotopt.common import clock
 from spotopt.common.db import ExactCharField
 from spotopt.common.fields import Mode, PublicIdField
@@ -153,3 +156,130 @@ class SpotAdvice(models.Model):
 
     def __str__(self) -> str:
         return f"{self.instance_type} {self.region}: {self.bucket}"
+
+
+class RecommendationQuerySet(models.QuerySet["Recommendation"]):
+    def for_principal(self, who: Principal) -> Self:
+        return self if who.is_operator else self.filter(client=who.client)
+
+    def pending(self) -> Self:
+        return self.filter(status=Recommendation.Status.PENDING)
+
+
+class Recommendation(models.Model):
+    """A move that waits for a person (`approve` mode), or waited. Changed under its agent's lock."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        APPROVED = "approved"
+        REJECTED = "rejected"
+        EXPIRED = "expired"
+
+    public_id = PublicIdField()
+    client = models.ForeignKey(Client, models.CASCADE, related_name="+", db_index=False)  # led by the indexes
+    agent = models.ForeignKey(Agent, models.CASCADE, related_name="recommendations", db_index=False)
+    decision_id = ExactCharField(max_length=64)  # the record that explains it; pruned earlier or later than this
+    status = models.CharField(max_length=16, choices=Status, default=Status.PENDING)
+    # Where the workload was, and where it shall go
+    instance_id = ExactCharField(max_length=64)
+    current_mode = models.CharField(max_length=16, choices=Mode)
+    current_pool_id = ExactCharField(max_length=128, default="", blank=True)
+    target_mode = models.CharField(max_length=16, choices=Mode)
+    target_pool_id = ExactCharField(max_length=128, default="", blank=True)
+    expected_savings = models.DecimalField(max_digits=14, decimal_places=6, null=True, blank=True)  # USD/hour
+    reason = models.TextField(default="", blank=True)
+    created_at = models.DateTimeField(default=clock.now, db_index=True)  # prune_history
+    expires_at = models.DateTimeField()
+    decided_at = models.DateTimeField(null=True, blank=True)  # or when it expired
+    decided_by = models.CharField(max_length=64, default="", blank=True)
+    note = models.TextField(default="", blank=True)  # why it was rejected, or expired
+    command_id = ExactCharField(max_length=64, default="", blank=True)
+
+    # At most one waits per agent: null, and so not compared, once it is decided.
+    pending_for = models.GeneratedField(
+        expression=Case(When(status="pending", then=F("agent_id"))),
+        output_field=models.BigIntegerField(null=True),
+        db_persist=True,
+    )
+
+    objects = RecommendationQuerySet.as_manager()
+
+    class Meta:
+        db_table = "recommendations"
+        constraints = [models.UniqueConstraint(fields=["pending_for"], name="recommendation_one_pending")]
+        indexes = [
+            models.Index(fields=["agent", "status", "decided_at"], name="recommendation_by_agent"),  # run_decisions
+            models.Index(fields=["client", "status", "id"], name="recommendation_by_client"),
+            models.Index(fields=["status", "id"], name="recommendation_by_status"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.target_pool_id or self.target_mode} {self.public_id[:8]}"
+
+
+class Shadow(models.Model):
+    """Where an agent's workload would be had every decision been carried out since it left `auto` mode."""
+
+    agent = models.OneToOneField(Agent, models.CASCADE, primary_key=True, related_name="shadow")
+    instance_type = models.CharField(max_length=64)
+    region = models.CharField(max_length=32)
+    mode = models.CharField(max_length=16, choices=Mode)
+    pool_id = ExactCharField(max_length=128, default="", blank=True)
+    since = models.DateTimeField(null=True, blank=True)  # its last move; until it made one, the workload's
+    is_fallback = models.BooleanField(default=False)
+    state = models.JSONField(default=dict, blank=True)  # engine.State
+    moves = models.JSONField(default=dict, blank=True)  # of the last week: {"planned": [time], "recoveries": [time]}
+    real_instance_id = ExactCharField(max_length=64, default="", blank=True)  # the primary when it was last moved on
+    followed_at = models.DateTimeField()
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)  # back in `auto`
+    computed_until = models.DateTimeField(db_index=True)  # roll_up_shadows
+
+    class Meta:
+        db_table = "shadows"
+
+    def __str__(self) -> str:
+        return f"{self.agent_id} {self.pool_id or self.mode}"
+
+
+class ShadowStay(models.Model):
+    """The shadow's journal, as `UsageInterval` is the workload's."""
+
+    agent = models.ForeignKey(Agent, models.CASCADE, related_name="+", db_index=False)  # led by the constraint
+    instance_type = models.CharField(max_length=64)
+    region = models.CharField(max_length=32)
+    mode = models.CharField(max_length=16, choices=Mode)
+    pool_id = ExactCharField(max_length=128, default="", blank=True)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    overlap_seconds = models.PositiveIntegerField(default=0)  # billed beyond the end: the old instance beside the new
+
+    class Meta:
+        db_table = "shadow_stays"
+        constraints = [models.UniqueConstraint(fields=["agent", "started_at"], name="shadow_stay_once")]
+
+    def __str__(self) -> str:
+        return f"{self.agent_id} {self.pool_id or self.mode} {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class ShadowDay(models.Model):
+    """Both bills of an agent for the same time of a UTC day (`analytics.services.shadows`)."""
+
+    client = models.ForeignKey(Client, models.CASCADE, related_name="+", db_index=False)  # led by the index
+    agent = models.ForeignKey(Agent, models.CASCADE, related_name="+", db_index=False)  # led by the constraint
+    day = models.DateField()
+    seconds = models.DecimalField(max_digits=10, decimal_places=3)  # in which both ran
+    priced_seconds = models.DecimalField(max_digits=10, decimal_places=3)  # of these: both prices are known
+    real_usd = models.DecimalField(max_digits=16, decimal_places=9)
+    shadow_usd = models.DecimalField(max_digits=16, decimal_places=9)
+
+    class Meta:
+        db_table = "shadow_days"
+        constraints = [
+            models.UniqueConstraint(fields=["agent", "day"], name="shadow_day_once"),
+            models.CheckConstraint(condition=Q(priced_seconds__lte=F("seconds")), name="shadow_day_priced_within_used"),
+        ]
+        indexes = [models.Index(fields=["client", "day"], name="shadow_day_by_client")]
+
+    def __str__(self) -> str:
+        return f"{self.agent_id} {self.day}"

@@ -1,4 +1,7 @@
-"""Instances, standbys, pools and moves. Roles change through services alone; an operator may close a pool."""
+"""Agents, instances, standbys, pools and moves. Roles change through services alone.
+
+An operator may close a pool, and set on an agent what its owner may set through the API.
+"""
 
 from typing import Any
 
@@ -7,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 
+from agents.models import Agent
 from instances.models import (
     Instance,
     InterruptionEpisode,
@@ -20,11 +24,64 @@ from instances.models import (
     UsageInterval,
 )
 from instances.selectors.timelines import steps_of, with_ends
+from instances.services.agent_settings import configure
 from instances.services.drills import start_drill
 from spotopt.common.admin import HistoryAdmin, OpsAdmin, ReadOnlyAdmin
 from spotopt.common.errors import DomainError
 
 OF_AGENT = ["=agent__public_id", "=agent__logical_agent_id"]
+
+
+@admin.register(Agent)
+class AgentAdmin(OpsAdmin):
+    """Settings go through the service that the API calls; agents come by registering, and go by being removed."""
+
+    SETTINGS = ("emergency_protection", "decision_mode")
+
+    list_display = [
+        "logical_agent_id",
+        "client",
+        "status",
+        "protocol",
+        "current_mode",
+        "current_pool_id",
+        "instance_id",
+        "notice_status",
+        "decision_mode",
+        "emergency_protection",
+        "last_heartbeat_at",
+    ]
+    list_filter = ["status", "protocol", "current_mode", "notice_status", "decision_mode", "enabled", "region"]
+    list_select_related = ["client"]
+    search_fields = [
+        "logical_agent_id__startswith",
+        "=public_id",
+        "=instance_id",
+        "hostname__startswith",
+        "=client__public_id",
+        "=client__name",
+    ]
+    ordering = ["-last_heartbeat_at", "-id"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and not (obj and obj.is_deleted)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        known = [field.name for field in Agent._meta.fields if field.name != "id"]
+        return [*self.SETTINGS, *(name for name in known if name not in self.SETTINGS)]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [name for name in self.get_fields(request, obj) if name not in self.SETTINGS]
+
+    def save_model(self, request: HttpRequest, obj: Agent, form: Any, change: bool) -> None:
+        wanted = {name: form.cleaned_data[name] for name in self.SETTINGS}
+        configure(agent=obj, settings=wanted, actor=request.user.get_username())
 
 
 @admin.register(Instance)

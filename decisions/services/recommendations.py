@@ -10,6 +10,7 @@ from decisions.services.rounds import evaluate
 from instances.models import Pool
 from notifications.services import emit
 from spotopt.common import clock
+from spotopt.common.fields import DecisionMode
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def _answer(agent: Agent, evaluation: Evaluation | None, reasoning: str) -> dict
         "confidence": NO_FIGURE,
         "reasoning": reasoning,
         "reason": reasoning,
-        "allowed": moves and agent.enabled and agent.auto_switch_enabled,
+        "allowed": moves and agent.enabled and agent.acting_mode is DecisionMode.AUTO,
         "decision_type": decision.action.value if decision else Action.STAY.value,
         "recommended_action": "stay" if preferred is Action.STAY else "switch",
         "recommended_mode": _mode(agent, preferred),
@@ -86,7 +87,7 @@ def recommendation_for(agent: Agent) -> dict[str, Any]:
         "confidence": None,
         "reason": evaluation.decision.reason if evaluation else UNPLACED,
         "auto_switch_enabled": agent.auto_switch_enabled,
-        "will_auto_execute": bool(evaluation and evaluation.moves and agent.auto_switch_enabled),
+        "will_auto_execute": bool(evaluation and evaluation.is_ordered),
         "current_pool": _pool(agent.current_pool_id),
         "alternative_pools": _alternatives(agent),
         "features_used": ["price", "price_history", "interruptions", "launch_failures", "spot_advisor"],

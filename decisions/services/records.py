@@ -8,9 +8,11 @@ from math import isfinite
 from typing import Any
 
 from agents.models import Agent
-from decisions.engine import VERSION, Action, Assessment, Decision, Mode, Situation
+from decisions.engine import VERSION, Action, Assessment, Decision, Mode, Situation, State
+from decisions.engine.regret import updated_regret
 from decisions.models import DecisionRecord
 from spotopt.common import clock
+from spotopt.common.fields import DecisionMode
 
 ENGINE = "built-in"
 REPEATED_FOR = timedelta(hours=1)  # then the same answer is written down anew, with its present numbers
@@ -25,6 +27,19 @@ class Evaluation:
     @property
     def moves(self) -> bool:
         return self.decision.action is not Action.STAY
+
+    @property
+    def is_ordered(self) -> bool:
+        """By the server itself: the agent's mode is `auto`."""
+        return self.moves and self.agent.acting_mode is DecisionMode.AUTO
+
+    @property
+    def state_to_keep(self) -> State:
+        """`decision.state` takes it that the move happens; where it only may, what speaks for it is kept."""
+        if not self.moves or self.is_ordered:
+            return self.decision.state
+        risk_costs = {one.pool_id: one.risk_cost for one in self.decision.assessments if one.pool_id is not None}
+        return updated_regret(self.situation, risk_costs)
 
     @property
     def answer(self) -> str:
@@ -53,12 +68,18 @@ def record_of(evaluation: Evaluation, *, source: str, at: datetime) -> DecisionR
         current_pool_id=agent.current_pool_id,
         target_pool_id=decision.target_pool_id or "",
         risk_score=_decimal(shown.interruption_probability_24h, 4),
-        expected_savings=_decimal(shown.net_saving, 6) if decision.target else None,
+        expected_savings=expected_savings_of(evaluation),
         reason=decision.reason,
         details=details_of(evaluation),
         created_at=at,
         last_evaluated_at=at,
     )
+
+
+def expected_savings_of(evaluation: Evaluation) -> Decimal | None:
+    """USD per hour; unknown where it stays."""
+    target = evaluation.decision.target
+    return _decimal(target.net_saving, 6) if target else None
 
 
 def details_of(evaluation: Evaluation) -> dict[str, Any]:
@@ -82,6 +103,7 @@ def details_of(evaluation: Evaluation) -> dict[str, Any]:
             "resets_at": clock.isoformat(decision.limits.resets_at),
         },
         "auto_switch_enabled": evaluation.agent.auto_switch_enabled,
+        "decision_mode": evaluation.agent.acting_mode.value,
         "risk_value_hours": _rounded(decision.risk_value_hours),
         "preferred": {"action": decision.preferred.value, "pool_id": decision.preferred_pool_id},
         "candidates": [_candidate(one) for one in decision.assessments],

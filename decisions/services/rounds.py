@@ -14,14 +14,14 @@ from django.db.models import F
 from agents.models import Agent, Command
 from decisions.engine import decide
 from decisions.models import AgentState, DecisionRecord
-from decisions.services import experience
+from decisions.services import experience, proposals, shadows
 from decisions.services.market import Kind, Market, load_market
 from decisions.services.records import REPEATED_FOR, Evaluation, record_of
 from decisions.services.situations import RECOVERY, situations_of
 from instances.services import orders
 from spotopt.common import clock
 from spotopt.common.errors import DomainError
-from spotopt.common.fields import Mode
+from spotopt.common.fields import DecisionMode, Mode
 
 AT_LEAST_EVERY = timedelta(minutes=5)
 BATCH = 500
@@ -35,15 +35,23 @@ class Round:
     evaluated: int = 0
     recorded: int = 0
     ordered: int = 0
+    proposed: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
     def __str__(self) -> str:
         refused = f", {sum(self.refused.values())} refused" if self.refused else ""
+        proposed = f", {self.proposed} proposed" if self.proposed else ""
         return (
-            f"{self.evaluated} agents evaluated, {self.recorded} new records, {self.ordered} moves ordered{refused} "
-            f"in {self.seconds:.2f} s"
+            f"{self.evaluated} agents evaluated, {self.recorded} new records, {self.ordered} moves ordered{refused}"
+            f"{proposed} in {self.seconds:.2f} s"
         )
+
+
+@dataclass
+class _Batch:
+    decided: list[tuple[Evaluation, str]] = field(default_factory=list)  # with the id of the record that says so
+    moves: list[tuple[Evaluation, DecisionRecord]] = field(default_factory=list)  # to be ordered
 
 
 def run_round(*, now: datetime | None = None) -> Round:
@@ -52,8 +60,10 @@ def run_round(*, now: datetime | None = None) -> Round:
     Any number of these may run at once: a batch is locked while it is evaluated, and others skip it.
     """
     now, started = now or clock.now(), time.monotonic()
-    agents = list(Agent.objects.filter(status=Agent.Status.ONLINE).exclude(instance_id="").with_counts())
+    online = Agent.objects.filter(status=Agent.Status.ONLINE).exclude(instance_id="")
+    agents = list(online.select_related("client").with_counts())
     outcome = Round()
+    proposals.expire_outdated(now=now)
     if agents:
         experience.gather(running=Counter(a.current_pool_id for a in agents if a.current_mode == Mode.SPOT), now=now)
         market = load_market(kinds={_kind(agent) for agent in agents}, now=now)
@@ -61,7 +71,9 @@ def run_round(*, now: datetime | None = None) -> Round:
         seen = dict(AgentState.objects.values_list("agent_id", "evaluated_at"))
         due = _due(agents, market, seen, now)
         while some := list(islice(due, BATCH)):
-            _order(_evaluate(some, market, budget, seen, now, outcome), budget, outcome)
+            batch = _evaluate(some, market, budget, seen, now, outcome)
+            _order(batch.moves, budget, outcome)
+            outcome.proposed += proposals.follow(batch.decided, now=now)
     outcome.seconds = time.monotonic() - started
     return outcome
 
@@ -114,11 +126,12 @@ def _due(agents: Sequence[Agent], market: Market, seen: Seen, now: datetime) -> 
 @transaction.atomic
 def _evaluate(
     agents: Sequence[Agent], market: Market, budget: MoveBudget, seen: Seen, now: datetime, outcome: Round
-) -> list[tuple[Evaluation, DecisionRecord]]:
-    """Write records and states; returns the moves to be ordered."""
+) -> _Batch:
+    """Write records, states and shadows."""
     states = _claim(agents, seen)
     claimed = [agent for agent in agents if agent.pk in states]
     situations = situations_of(agents=claimed, states=states, market=market, now=now)
+    batch = _Batch()
     fresh: list[tuple[Evaluation, DecisionRecord]] = []
     repeated: list[int] = []
     for agent in claimed:
@@ -126,20 +139,25 @@ def _evaluate(
         state.evaluated_at = now
         if (situation := situations.get(agent.pk)) is None:
             continue
-        situation = replace(situation, holds=situation.holds + budget.holds(agent))
+        if agent.acting_mode is DecisionMode.AUTO:
+            situation = replace(situation, holds=situation.holds + budget.holds(agent))
         evaluation = Evaluation(agent, situation, decide(situation))
         outcome.evaluated += 1
-        state.state = evaluation.decision.state.as_json()
-        if _is_repeated(state, evaluation, now):
-            repeated.append(state.record_id or 0)
+        state.state = evaluation.state_to_keep.as_json()
+        if state.record and _is_repeated(state.record, state.answer, evaluation, now):
+            repeated.append(state.record.pk)
+            batch.decided.append((evaluation, state.record.public_id))
             continue
-        if evaluation.moves and agent.auto_switch_enabled:
+        if evaluation.is_ordered:
             budget.spend(agent)
         state.answer = evaluation.answer
         fresh.append((evaluation, record_of(evaluation, source="job", at=now)))
     _save(fresh, repeated, states, now)
     outcome.recorded += len(fresh)
-    return [(evaluation, record) for evaluation, record in fresh if evaluation.moves]
+    batch.decided += [(evaluation, record.public_id) for evaluation, record in fresh]
+    batch.moves = [(evaluation, record) for evaluation, record in fresh if evaluation.is_ordered]
+    shadows.follow([evaluation for evaluation, _ in batch.decided], now=now)
+    return batch
 
 
 def _claim(agents: Sequence[Agent], seen: Seen) -> dict[int, AgentState]:
@@ -150,15 +168,9 @@ def _claim(agents: Sequence[Agent], seen: Seen) -> dict[int, AgentState]:
     return {row.agent_id: row for row in rows if row.evaluated_at == seen.get(row.agent_id)}
 
 
-def _is_repeated(state: AgentState, evaluation: Evaluation, now: datetime) -> bool:
-    """A move is always news: the last one of its kind was carried out, or refused, since."""
-    record = state.record
-    return (
-        not evaluation.moves
-        and record is not None
-        and state.answer == evaluation.answer
-        and now - record.created_at < REPEATED_FOR
-    )
+def _is_repeated(last: DecisionRecord, answer: str, evaluation: Evaluation, now: datetime) -> bool:
+    """A move that is ordered is always news: the last one of its kind was carried out, or refused, since."""
+    return not evaluation.is_ordered and answer == evaluation.answer and now - last.created_at < REPEATED_FOR
 
 
 def _save(
@@ -180,13 +192,10 @@ def _save(
 def _order(moves: list[tuple[Evaluation, DecisionRecord]], budget: MoveBudget, outcome: Round) -> None:
     """Each in a transaction of its own, under the agent's lock, where everything is looked at once more."""
     for evaluation, record in moves:
-        agent = evaluation.agent
-        if not agent.auto_switch_enabled:
-            continue
         try:
             command = order_move(evaluation, record)
         except DomainError as refusal:
-            budget.give_back(agent)
+            budget.give_back(evaluation.agent)
             outcome.refused[refusal.code] += 1
             DecisionRecord.objects.filter(pk=record.pk).update(reason=f"{record.reason} Not ordered: {refusal.message}")
             continue
@@ -197,11 +206,10 @@ def _order(moves: list[tuple[Evaluation, DecisionRecord]], budget: MoveBudget, o
 def order_move(evaluation: Evaluation, record: DecisionRecord) -> Command:
     """Raises what `orders.automatic_switch` raises."""
     decision = evaluation.decision
-    target = orders.Target(Mode.SPOT if decision.target_pool_id else Mode.ONDEMAND, decision.target_pool_id or "")
     return orders.automatic_switch(
         agent_pk=evaluation.agent.pk,
         seen_instance_id=evaluation.agent.instance_id,
-        target=target,
+        target=proposals.target_of(evaluation),
         reason=decision.reason,
         metadata={RECOVERY: decision.is_recovery, "decision_id": record.public_id},
     )

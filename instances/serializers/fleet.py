@@ -9,7 +9,7 @@ from instances.models import Instance
 from instances.services.bulk import OPERATIONS
 from spotopt.common.bodies import JsonBody
 from spotopt.common.errors import Invalid
-from spotopt.common.fields import Mode
+from spotopt.common.fields import DecisionMode, Mode
 
 LONGEST_WAIT = 1440
 MOST_IDS, MOST_REPLICAS = 200, 5
@@ -71,6 +71,12 @@ class ConfigIn(SettingsBody):
     manualReplicaEnabled = StrictBoolean(required=False, help_text="Keep one standby. On turns auto-switch off.")
     autoTerminateEnabled = StrictBoolean(required=False, help_text="Off: old instances keep running.")
     emergencyProtection = StrictBoolean(required=False, help_text="Off: a rebalance recommendation makes no standby.")
+    decisionMode = serializers.ChoiceField(
+        DecisionMode.choices,
+        required=False,
+        allow_null=True,
+        help_text="What becomes of decisions to move it; null: as the client's mode says.",
+    )
     min_savings_percent = StrictDecimal(5, 2, required=False, min_value=0, max_value=100)
     risk_threshold = StrictDecimal(3, 2, required=False, min_value=0, max_value=1)
     max_switches_per_week = StrictInteger(required=False, min_value=0, max_value=1000)
@@ -83,7 +89,11 @@ class ConfigIn(SettingsBody):
         "manualReplicaEnabled": "manual_replica_enabled",
         "autoTerminateEnabled": "auto_terminate_enabled",
         "emergencyProtection": "emergency_protection",
+        "decisionMode": "decision_mode",
     }
+
+    def settings(self) -> dict[str, Any]:
+        return {name: "" if value is None else value for name, value in super().settings().items()}
 
 
 class SettingsIn(SettingsBody):

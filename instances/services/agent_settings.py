@@ -20,8 +20,9 @@ from notifications.services import emit
 from spotopt.common import clock
 from spotopt.common.db import retried_transaction
 from spotopt.common.errors import Invalid
+from spotopt.common.fields import DecisionMode
 
-AUTO, MANUAL = "auto_switch_enabled", "manual_replica_enabled"
+AUTO, MANUAL, DECISION_MODE = "auto_switch_enabled", "manual_replica_enabled", "decision_mode"
 
 
 @retried_transaction
@@ -93,6 +94,8 @@ def _change(agent: Agent, wanted: Mapping[str, Any]) -> dict[str, Any]:
 def _follow(agent: Agent, wanted: Mapping[str, Any], changed: Mapping[str, Any], *, actor: str, at: datetime) -> None:
     if AUTO in changed and not wanted[AUTO]:
         drop_undelivered_automatic(agent=agent, reason="Auto-switch was turned off")
+    if DECISION_MODE in changed and agent.acting_mode != DecisionMode.AUTO:
+        drop_undelivered_automatic(agent=agent, reason=f"The decision mode is {agent.acting_mode} now")
     if AUTO not in changed and MANUAL not in changed:
         return
     if agent.manual_replica_enabled:

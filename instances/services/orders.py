@@ -18,7 +18,7 @@ from notifications.services import emit, notify
 from spotopt.common import clock
 from spotopt.common.db import retried_transaction
 from spotopt.common.errors import Conflict, Invalid
-from spotopt.common.fields import Mode, split_pool_id
+from spotopt.common.fields import DecisionMode, Mode, split_pool_id
 
 Status, Purpose, Type, Protocol = Instance.Status, Command.Purpose, Command.Type, Agent.Protocol
 AUTOMATIC = "model"  # `created_by` of what the engine orders
@@ -73,10 +73,34 @@ def automatic_switch(
 
     Raises AutoSwitchDisabled, AgentUnavailable, Conflict, UnsupportedByAgent, PoolNotFound, or SwitchPending.
     """
+    agent = _locked_where_seen(agent_pk, seen_instance_id)
+    _require_mode(agent, DecisionMode.AUTO)
+    return _order_unattended(agent, target, reason=reason, priority=Command.Priority.NORMAL, metadata=metadata)
+
+
+@retried_transaction
+def approved_switch(
+    *, agent_pk: int, seen_instance_id: str, target: Target, reason: str, metadata: dict[str, Any]
+) -> Command:
+    """The same for a decision that a person confirmed. It stays the engine's: a person's own order overrules it."""
+    agent = _locked_where_seen(agent_pk, seen_instance_id)
+    _require_mode(agent, DecisionMode.APPROVE)
+    return _order_unattended(agent, target, reason=reason, priority=Command.Priority.NORMAL, metadata=metadata)
+
+
+def _locked_where_seen(agent_pk: int, seen_instance_id: str) -> Agent:
     agent = lock_agent(agent_pk)
     if agent.status != Agent.Status.ONLINE or agent.instance_id != seen_instance_id:
         raise Conflict("The workload moved, or went away, since it was looked at")
-    return _order_unattended(agent, target, reason=reason, priority=Command.Priority.NORMAL, metadata=metadata)
+    return agent
+
+
+def _require_mode(agent: Agent, mode: DecisionMode) -> None:
+    """With auto-switch off the mode is `recommend`, which agents and scripts know under its older name."""
+    if not agent.auto_switch_enabled:
+        raise AutoSwitchDisabled("Auto-switch is off", extra={"auto_switch_enabled": False})
+    if agent.acting_mode != mode:
+        raise AutoSwitchDisabled(f"The agent's decision mode is {agent.acting_mode}", code="DECISION_MODE")
 
 
 @dataclass(frozen=True)
@@ -103,14 +127,14 @@ def issue_switch(*, agent: Agent, target: Target, reason: str, priority: int) ->
     same = outstanding.filter(target_mode=target.mode, target_pool_id=target.pool_id).first()
     if same:
         return Issued(same, is_duplicate=True)
+    _require_available(agent)
+    _require_mode(agent, DecisionMode.AUTO)
     return Issued(_order_unattended(agent, target, reason=reason, priority=priority, metadata={}))
 
 
 def _order_unattended(agent: Agent, target: Target, *, reason: str, priority: int, metadata: dict[str, Any]) -> Command:
-    """No person asked for it. The caller holds the agent's lock."""
+    """No person chose it. The caller holds the agent's lock, and has looked at its mode."""
     _require_available(agent)
-    if not agent.auto_switch_enabled:
-        raise AutoSwitchDisabled("Auto-switch is off", extra={"auto_switch_enabled": False})
     if episodes.any_open(agent=agent):
         raise Conflict("An interruption is being handled")
     if not executes_switches(agent):

@@ -67,6 +67,11 @@ def _command(fact: Fact) -> Data:
     return _told(fact, "command_id", "command_type", "status") | {"instance_id": fact.instance_id or None}
 
 
+def _recommendation(fact: Fact) -> Data:
+    ids = {"agent_id": fact.agent_id or None, "instance_id": fact.instance_id or None}
+    return _told(fact, "recommendation_id", "status", "target_mode", "target_pool_id", "command_id") | ids
+
+
 def _notification(fact: Fact) -> Data:
     item: Data = dict(fact.metadata["item"])
     return item
@@ -95,6 +100,10 @@ STREAMED: dict[str, tuple[str, Builder]] = {
     "failover_completed": ("EMERGENCY_EVENT", _emergency),
     "replica_promoted": ("EMERGENCY_EVENT", _emergency),
     "command_executed": ("COMMAND_EXECUTED", _command),
+    "recommendation_pending": ("RECOMMENDATION", _recommendation),
+    "recommendation_approved": ("RECOMMENDATION", _recommendation),
+    "recommendation_rejected": ("RECOMMENDATION", _recommendation),
+    "recommendation_expired": ("RECOMMENDATION", _recommendation),
     SystemEvent.NOTIFICATION: (NOTIFICATION, _notification),
 }
 

@@ -16,6 +16,14 @@ class Mode(models.TextChoices):
     UNKNOWN = "unknown"
 
 
+class DecisionMode(models.TextChoices):
+    """What becomes of the engine's decision to move a workload."""
+
+    AUTO = "auto"  # it is ordered
+    APPROVE = "approve"  # it waits for a person
+    RECOMMEND = "recommend"  # it is written down, and nothing else
+
+
 def new_id() -> str:
     return str(uuid.uuid4())
 
