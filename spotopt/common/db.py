@@ -70,10 +70,19 @@ def upsert(
     return manager.bulk_create(rows, batch_size=batch_size, update_conflicts=True, update_fields=list(update), **target)
 
 
-def delete_in_batches(queryset: models.QuerySet[Any], *, batch_size: int = 1000, pause: float = 0.05) -> int:
+def delete_in_batches(
+    queryset: models.QuerySet[Any],
+    *,
+    batch_size: int = 1000,
+    pause: float = 0.05,
+    on_batch: Callable[[int], None] | None = None,
+) -> int:
     """By primary key, a batch per transaction: short locks, portable SQL (MySQL has no LIMIT inside IN)."""
     total = 0
     while pks := list(queryset.order_by("pk").values_list("pk", flat=True)[:batch_size]):
-        total += queryset.model._default_manager.filter(pk__in=pks).delete()[0]
+        deleted = queryset.model._default_manager.filter(pk__in=pks).delete()[0]
+        total += deleted
+        if on_batch:
+            on_batch(deleted)
         time.sleep(pause)
     return total
