@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 
-from spotopt.common import clock
+from spotopt.common import clock, job_runs
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,11 @@ class JobCommand(BaseCommand):
         return True
 
     def run_once(self, *, dry_run: bool = False) -> str:
-        return self.run(dry_run=dry_run) if self.can_dry_run else self.run()
+        if dry_run:
+            return self.run(dry_run=True)
+        with job_runs.noted(self.name) as this:
+            this.report = self.run(dry_run=False) if self.can_dry_run else self.run()
+        return this.report
 
     def run(self, **options: Any) -> str:
         """Do one round and say in a few words what was done. `dry_run` is given where `can_dry_run`."""

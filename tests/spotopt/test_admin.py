@@ -14,6 +14,7 @@ from decisions.models import DecisionRecord, ModelFile, ModelSession, PoolExperi
 from instances.models import Instance, LaunchFailure, OnDemandPriceHistory, Pool, SpotPriceHistory
 from notifications.models import EmailRecipient, PricingAlert, SystemEvent, WebhookEndpoint
 from spotopt.common import clock
+from spotopt.models import JobRun
 from tests.factories import (
     AgentFactory,
     ClientFactory,
@@ -75,6 +76,7 @@ def fill(number):
         PoolExperience.objects.create(pool_id=f"t{n}.medium.us-east-1a", as_of=now)
         session = ModelSession.objects.create(name=f"Risk {n}", version="1", uploaded_by="operator")
         ModelFile.objects.create(session=session, name="risk.onnx", sha256="0" * 64, size=1)
+        JobRun.objects.create(name=f"job_{n}", started_at=now, seconds=0.1, succeeded=True)
         OperatorFactory()
         Group.objects.create(name=f"Group {n}")
 

@@ -11,7 +11,7 @@ import pytest
 import time_machine
 from django.core.management import CommandError, call_command
 
-from spotopt.common import clock
+from spotopt.common import clock, job_runs
 from spotopt.common.commands import JobCommand, StopSignal
 from spotopt.management.commands import run_jobs
 
@@ -22,6 +22,15 @@ def looks_at_connections(monkeypatch):
     looks = []
     monkeypatch.setattr("spotopt.common.commands.close_old_connections", lambda: looks.append(1))
     return looks
+
+
+@pytest.fixture(autouse=True)
+def noted(request, monkeypatch):
+    """(job, succeeded) of every round; these tests need no database for it."""
+    rounds = []
+    if not request.node.get_closest_marker("django_db"):
+        monkeypatch.setattr(job_runs, "_note", lambda name, *, succeeded, **facts: rounds.append((name, succeeded)))
+    return rounds
 
 
 class Job(JobCommand):
@@ -87,11 +96,12 @@ def test_the_interval_can_be_chosen(traveller):
     assert len(job.rounds) == 2
 
 
-def test_a_failing_job_is_logged_and_goes_on(traveller, caplog, looks_at_connections):
+def test_a_failing_job_is_logged_and_goes_on(traveller, caplog, looks_at_connections, noted):
     job = Job("broken", every=10, fails=True)
     job.repeat(stop_after(30, traveller))
     assert len(job.rounds) == 3
     assert caplog.text.count("broken failed") == 3
+    assert noted == [("broken", False)] * 3
     assert "out of order" in caplog.text
     assert len(looks_at_connections) == 3
 
