@@ -104,6 +104,11 @@ class Server:
             self.environment |= {"DB_DATABASE": self.database}
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """Also the id of the process group of all its workers."""
+        return self._process.pid if self._process else None
+
     def prepare(self) -> JobRunner:
         """Create the database and its tables."""
         if self.database:
