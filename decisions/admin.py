@@ -8,6 +8,7 @@ from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 
+from decisions import admin_modes  # noqa: F401 (registers the rest)
 from decisions.models import DecisionRecord, ModelFile, ModelSession, PoolExperience, SpotAdvice
 from decisions.services import sessions
 from spotopt.common.admin import HistoryAdmin, ReadOnlyAdmin

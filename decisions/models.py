@@ -209,7 +209,8 @@ class Recommendation(models.Model):
         constraints = [models.UniqueConstraint(fields=["pending_for"], name="recommendation_one_pending")]
         indexes = [
             models.Index(fields=["agent", "status", "decided_at"], name="recommendation_by_agent"),  # run_decisions
-            models.Index(fields=["client", "status", "id"], name="recommendation_by_client"),
+            models.Index(fields=["client", "id"], name="recommendation_by_client"),  # lists, newest first
+            models.Index(fields=["client", "status", "id"], name="recommendation_of_status"),
             models.Index(fields=["status", "id"], name="recommendation_by_status"),
         ]
 

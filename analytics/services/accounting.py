@@ -53,7 +53,7 @@ def amounts_by_hour(stretches: Iterable[Used], *, spot: dict[str, Steps], ondema
     for used in stretches:
         paid_steps = {Mode.SPOT: spot.get(used.pool_id), Mode.ONDEMAND: ondemand}.get(Mode(used.mode)) or Steps()
         is_primary = used.role == UsageInterval.Role.PRIMARY
-        for start, end in _pieces(used, paid_steps, ondemand if is_primary else Steps()):
+        for start, end in pieces(used.start, used.end, paid_steps, ondemand if is_primary else Steps()):
             hour = found.setdefault((hour_of(start), used.role, used.mode, used.pool_id), Amounts())
             length = (end - start) // timedelta(microseconds=1)
             hour.used += length
@@ -65,11 +65,11 @@ def amounts_by_hour(stretches: Iterable[Used], *, spot: dict[str, Steps], ondema
     return found
 
 
-def _pieces(used: Used, *steps: Steps) -> Iterator[tuple[datetime, datetime]]:
-    """The stretch, cut at full hours and wherever a price changes."""
-    cuts = {used.start, used.end, *(t for one in steps for t in one.changes(used.start, used.end))}
-    full_hour = hour_of(used.start) + HOUR
-    while full_hour < used.end:
+def pieces(start: datetime, end: datetime, *steps: Steps) -> Iterator[tuple[datetime, datetime]]:
+    """The time between, cut at full hours and wherever a price changes."""
+    cuts = {start, end, *(t for one in steps for t in one.changes(start, end))}
+    full_hour = hour_of(start) + HOUR
+    while full_hour < end:
         cuts.add(full_hour)
         full_hour += HOUR
     return pairwise(sorted(cuts))

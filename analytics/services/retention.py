@@ -15,7 +15,7 @@ from analytics.services.ledger import roll_up
 from clients.idempotency import KEPT as IDEMPOTENCY_KEPT
 from clients.models import IdempotencyKey, LoginFailures
 from decisions import store
-from decisions.models import DecisionRecord, ModelSession
+from decisions.models import DecisionRecord, ModelSession, Recommendation
 from instances.models import OnDemandPrice, OnDemandPriceHistory, Pool, SpotPriceHistory
 from notifications.models import Notification, SystemEvent
 from spotopt.common import clock
@@ -54,6 +54,7 @@ def _outdated(now: datetime) -> Iterator[QuerySet[Any]]:
     yield LoginFailures.objects.filter(since__lt=now - timedelta(days=1))
     yield CleanupLog.objects.filter(received_at__lt=events_before)
     yield DecisionRecord.objects.filter(created_at__lt=events_before)
+    yield Recommendation.objects.exclude(status=Recommendation.Status.PENDING).filter(created_at__lt=events_before)
     never_live = ModelSession.objects.filter(status=ModelSession.Status.ARCHIVED, activated_at=None)
     yield never_live.filter(created_at__lt=events_before)
     yield from _superseded(Pool, SpotPriceHistory, "pool", prices_before)

@@ -129,7 +129,8 @@ class Migration(migrations.Migration):
                 "db_table": "recommendations",
                 "indexes": [
                     models.Index(fields=["agent", "status", "decided_at"], name="recommendation_by_agent"),
-                    models.Index(fields=["client", "status", "id"], name="recommendation_by_client"),
+                    models.Index(fields=["client", "id"], name="recommendation_by_client"),
+                    models.Index(fields=["client", "status", "id"], name="recommendation_of_status"),
                     models.Index(fields=["status", "id"], name="recommendation_by_status"),
                 ],
                 "constraints": [models.UniqueConstraint(fields=("pending_for",), name="recommendation_one_pending")],

@@ -62,7 +62,7 @@ def _approve(recommendation: Recommendation, actor: str) -> tuple[Recommendation
 
 def _waiting(recommendation: Recommendation) -> Recommendation:
     """As it is now, under the agent's lock."""
-    found = Recommendation.objects.get(pk=recommendation.pk)
+    found = Recommendation.objects.select_related("client", "agent").get(pk=recommendation.pk)
     if found.status != Status.PENDING:
         raise AlreadyDecided(found.status, found.command_id)
     return found

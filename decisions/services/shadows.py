@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from decisions.engine import Action, History, Mode, Placement, State, decide
+from decisions.engine import Action, Decision, History, Mode, Placement, Situation, State, decide
 from decisions.models import Shadow, ShadowStay
 from decisions.services.records import Evaluation
 from decisions.services.situations import WEEK
@@ -37,12 +37,29 @@ def follow(evaluations: Iterable[Evaluation], *, now: datetime) -> None:
     _end(running.keys() - apart.keys(), now)
     begun = [_begun(one, now) for pk, one in apart.items() if pk not in running]
     going_on = [shadow for pk, shadow in running.items() if pk in apart]
-    lost = _lost(going_on, by_agent)
-    moved = [one for one in going_on if _move_on(one, by_agent[one.agent_id], lost.get(one.agent_id, set()), now)]
+    moved = _go_on(going_on, by_agent, now)
     _end_stays([(one.agent_id, by_agent[one.agent_id].agent.terminate_wait_seconds) for one in moved], now)
     ShadowStay.objects.bulk_create([_stay(one, now) for one in (*begun, *moved)])
     upsert(Shadow, begun, key=["agent"], update=BEGUN)
     upsert(Shadow, going_on, key=["agent"], update=FOLLOWED)  # all but where the roll-up stands
+
+
+def _go_on(shadows: list[Shadow], by_agent: Mapping[int, Evaluation], now: datetime) -> list[Shadow]:
+    """Bring them to now; returns those that are somewhere else than before."""
+    lost, before = _lost(shadows, by_agent), {one.agent_id: _where(one) for one in shadows}
+    situations: dict[int, Situation] = {}
+    for one in shadows:
+        evaluation = by_agent[one.agent_id]
+        if (one.mode, one.pool_id) in lost[one.agent_id] or not _is_in_reach(one, evaluation):
+            _join(one, evaluation, now)
+        else:
+            situations[one.agent_id] = _situation(one, evaluation, now)
+    decisions = {pk: decide(situation) for pk, situation in situations.items()}
+    for one in shadows:
+        if one.agent_id in decisions:
+            _step(one, situations[one.agent_id], decisions[one.agent_id])
+        one.real_instance_id, one.followed_at = by_agent[one.agent_id].agent.instance_id, now
+    return [one for one in shadows if _where(one) != before[one.agent_id]]
 
 
 def _begun(evaluation: Evaluation, now: datetime) -> Shadow:
@@ -52,17 +69,6 @@ def _begun(evaluation: Evaluation, now: datetime) -> Shadow:
     shadow.since = evaluation.situation.placement.since
     shadow.state = evaluation.state_to_keep.as_json()
     return shadow
-
-
-def _move_on(shadow: Shadow, evaluation: Evaluation, lost: set[Place], now: datetime) -> bool:
-    """Bring it to now; True when it is somewhere else than before."""
-    before = _where(shadow)
-    if (shadow.mode, shadow.pool_id) in lost or not _is_in_reach(shadow, evaluation):
-        _join(shadow, evaluation, now)
-    else:
-        _step(shadow, evaluation, now)
-    shadow.real_instance_id, shadow.followed_at = evaluation.agent.instance_id, now
-    return _where(shadow) != before
 
 
 def _is_in_reach(shadow: Shadow, evaluation: Evaluation) -> bool:
@@ -81,31 +87,34 @@ def _join(shadow: Shadow, evaluation: Evaluation, now: datetime) -> None:
     shadow.real_instance_id, shadow.followed_at = agent.instance_id, now
 
 
-def _step(shadow: Shadow, evaluation: Evaluation, now: datetime) -> None:
-    history = _history(shadow, now)
+def _situation(shadow: Shadow, evaluation: Evaluation, now: datetime) -> Situation:
     placement = Placement(Mode(shadow.mode), shadow.pool_id or None, shadow.since, is_fallback=shadow.is_fallback)
-    state = State.from_json(shadow.state)
-    decision = decide(replace(evaluation.situation, placement=placement, history=history, state=state))
+    state, history = State.from_json(shadow.state), _history(shadow, now)
+    return replace(evaluation.situation, placement=placement, history=history, state=state)
+
+
+def _step(shadow: Shadow, situation: Situation, decision: Decision) -> None:
+    history = situation.history
     shadow.state = decision.state.as_json()
     if decision.action is not Action.STAY:
         shadow.mode = (Mode.SPOT if decision.target_pool_id else Mode.ONDEMAND).value
         shadow.pool_id = decision.target_pool_id or ""
-        shadow.since, shadow.is_fallback = now, False
+        shadow.since, shadow.is_fallback = situation.now, False
         name = "recoveries" if decision.is_recovery else "planned"
-        history = replace(history, **{name: (*getattr(history, name), now)})
+        history = replace(history, **{name: (*getattr(history, name), situation.now)})
     shadow.moves = _as_json(history)
 
 
-def _lost(shadows: Iterable[Shadow], by_agent: Mapping[int, Evaluation]) -> Mapping[int, set[Place]]:
+def _lost(shadows: Iterable[Shadow], by_agent: Mapping[int, Evaluation]) -> dict[int, set[Place]]:
     """By agent: the places its workload was driven out of since its shadow was last moved on."""
     other = {one.agent_id: one for one in shadows if one.real_instance_id != by_agent[one.agent_id].agent.instance_id}
     found: dict[int, set[Place]] = defaultdict(set)
     if not other:
         return found
     since = min(one.followed_at for one in other.values())
-    forced = Switch.objects.filter(agent__in=other, trigger=Switch.Trigger.EMERGENCY, created_at__gt=since)
+    forced = Switch.objects.filter(agent__in=other, trigger=Switch.Trigger.EMERGENCY, created_at__gte=since)
     for agent_pk, at, mode, pool_id in forced.values_list("agent_id", "created_at", "old_mode", "old_pool_id"):
-        if at > other[agent_pk].followed_at:
+        if at >= other[agent_pk].followed_at:
             found[agent_pk].add((mode, pool_id))
     return found
 

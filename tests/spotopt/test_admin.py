@@ -10,7 +10,16 @@ from django.urls import reverse
 from agents.models import Agent, CleanupLog, Command, PricingReport
 from analytics.models import ArchivedSavings, UsageLedger
 from clients.models import Client, ClientTombstone
-from decisions.models import DecisionRecord, ModelFile, ModelSession, PoolExperience, SpotAdvice
+from decisions.models import (
+    DecisionRecord,
+    ModelFile,
+    ModelSession,
+    PoolExperience,
+    Recommendation,
+    Shadow,
+    ShadowDay,
+    SpotAdvice,
+)
 from instances.models import Instance, LaunchFailure, OnDemandPriceHistory, Pool, SpotPriceHistory
 from notifications.models import EmailRecipient, PricingAlert, SystemEvent, WebhookEndpoint
 from spotopt.common import clock
@@ -34,6 +43,7 @@ pytestmark = pytest.mark.django_db
 
 ROWS = 50
 NO_COST = dict.fromkeys(["seconds", "priced_seconds", "paid_usd", "baseline_usd"], 0)
+NO_BILLS = dict.fromkeys(["seconds", "priced_seconds", "real_usd", "shadow_usd"], 0)
 MAX_QUERIES = 12
 REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
 BY_HAND = {Agent, Client, Pool, User, Group, WebhookEndpoint, EmailRecipient}  # the only tables where a form saves anything
@@ -72,6 +82,11 @@ def fill(number):
         CleanupLog.objects.create(agent=agent, reported_at=now)
         ClientTombstone.objects.create(public_id=f"gone-{n}", name="Gone", created_at=now)
         DecisionRecord.objects.create(client=agent.client, agent=agent, decision_type="stay")
+        Recommendation.objects.create(
+            client=agent.client, agent=agent, target_mode="ondemand", current_mode="spot", expires_at=now
+        )
+        Shadow.objects.create(agent=agent, mode="spot", started_at=now, followed_at=now, computed_until=now)
+        ShadowDay.objects.create(client=agent.client, agent=agent, day=now.date(), **NO_BILLS)
         SpotAdvice.objects.create(instance_type=f"t{n}.medium", region="us-east-1", bucket=0, savings_percent=60)
         PoolExperience.objects.create(pool_id=f"t{n}.medium.us-east-1a", as_of=now)
         session = ModelSession.objects.create(name=f"Risk {n}", version="1", uploaded_by="operator")

@@ -17,6 +17,7 @@ JOBS = [
     "run_decisions",
     "deliver_notifications",
     "roll_up_ledger",
+    "roll_up_shadows",
     "prune_history",
 ]
 LOOK_SECONDS = 0.2
