@@ -3,10 +3,11 @@ from typing import Any
 
 from rest_framework.request import Request
 
-from agents.models import Agent
+from agents.models import Agent, AgentQuerySet
 from clients.authentication import BearerAuthentication
 from clients.principals import Principal
 from spotopt.common import clock, crypto, logs
+from spotopt.common.compiled import Compiled
 
 CLEANS_UP_FOR = timedelta(hours=24)  # after its deletion (agent-api 4.10)
 
@@ -30,12 +31,20 @@ class AgentAuthentication(BearerAuthentication):
         return Principal(client=agent.client), agent
 
 
+def _described() -> AgentQuerySet:
+    return Agent.objects.select_related("client").with_counts()
+
+
+_BY_ID_AND_TOKEN: Compiled[Agent] = Compiled(
+    lambda agent_id, *hashes: _described().filter(public_id=agent_id, client__token_hash__in=hashes)
+)
+
+
 def find_agent(*, agent_id: str, token: str) -> Agent | None:
     """The agent of an active client with this token; an id that was merged away finds the agent it became."""
-    agents = Agent.objects.select_related("client", "merged_into").with_counts()
-    agent = agents.filter(public_id=agent_id, client__token_hash__in=crypto.token_hashes(token)).first()
-    if agent and agent.merged_into:
-        agent = agents.get(pk=agent.merged_into.pk)
+    agent = _BY_ID_AND_TOKEN.first(agent_id, *crypto.token_hashes(token))
+    if agent and agent.merged_into_id:
+        agent = _described().get(pk=agent.merged_into_id)
         agent.called_as = agent_id  # type: ignore[attr-defined]
     return agent if agent and agent.client.is_active else None
 
