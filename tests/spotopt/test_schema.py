@@ -16,7 +16,9 @@ from hypothesis import HealthCheck
 from hypothesis import settings as search_settings
 from schemathesis.config import SchemathesisConfig
 
+from decisions.models import Recommendation
 from instances.models import Instance
+from spotopt.common import clock
 from spotopt.wsgi import application
 from tests.factories import (
     AgentFactory,
@@ -41,6 +43,7 @@ KNOWN = {
     "replica_id": "replica-1",
     "instance_id": "i-0000000000000000a",
     "notification_id": "notification-1",
+    "recommendation_id": "recommendation-1",
 }
 # Rules over several fields, or over what there is, which a schema cannot tell: 400 for a body of the right shape.
 RULES = {
@@ -117,6 +120,14 @@ def world(db, settings, open_connection):
     UsageIntervalFactory(instance=Instance.objects.get(instance_id=KNOWN["instance_id"]))
     NotificationFactory(public_id=KNOWN["notification_id"], client=client)
     SystemEventFactory(client=client)
+    Recommendation.objects.create(
+        public_id=KNOWN["recommendation_id"],
+        client=client,
+        agent=agent,
+        current_mode="spot",
+        target_mode="ondemand",
+        expires_at=clock.now(),
+    )
     AgentFactory()
 
 
