@@ -68,8 +68,11 @@ def enqueue(
 
 
 def poll(*, agent: Agent, caller: str, types: Collection[str], limit: int | None = None) -> list[Command]:
-    """What the calling primary is to do now, highest priority first. One statement when there is nothing."""
-    if not agent.enabled or not _queue(agent.pk, types).exists():
+    """What the calling primary is to do now, highest priority first. `agent` is as authentication read it.
+
+    No statement at all when nothing is open: authentication has just counted the open orders.
+    """
+    if not agent.enabled or not agent.open_commands or not _queue(agent.pk, types).exists():
         return []
     return hand_out(agent_pk=agent.pk, caller=caller or agent.instance_id, types=types, limit=limit)
 

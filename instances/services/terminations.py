@@ -52,7 +52,10 @@ def due_for(*, agent: Agent, caller: Caller) -> list[Due]:
         due = [_as_due(i, now) for i in _due_instances(agent, now)] + _due_replicas(agent, now)
     else:
         return []
-    due = list({item.instance_id: item for item in due if item.instance_id != _current(agent)}.values())
+    if not due:
+        return []
+    current = _current(agent)
+    due = list({item.instance_id: item for item in due if item.instance_id != current}.values())
     if caller.is_primary_of(agent):
         return due
     return [item for item in due if item.instance_id == caller.instance_id]

@@ -40,18 +40,18 @@ def test_a_heartbeat_with_an_inventory_costs_five_whatever_its_size(v5, django_a
         assert v5.heartbeat(*others).status_code == 200
 
 
-def test_an_idle_poll_costs_two_statements(v4, django_assert_max_num_queries):
-    with django_assert_max_num_queries(2):
+def test_an_idle_poll_costs_one_statement(v4, django_assert_max_num_queries):
+    with django_assert_max_num_queries(1):
         assert v4.orders() == []
 
 
-def test_an_idle_poll_of_v5_costs_two_statements(v5, django_assert_max_num_queries):
-    with django_assert_max_num_queries(2):
+def test_an_idle_poll_of_v5_costs_one_statement(v5, django_assert_max_num_queries):
+    with django_assert_max_num_queries(1):
         assert v5.orders() == []
 
 
-def test_the_config_costs_two_statements(v4, django_assert_max_num_queries):
-    with django_assert_max_num_queries(2):
+def test_the_config_costs_one_statement(v4, django_assert_max_num_queries):
+    with django_assert_max_num_queries(1):
         assert v4.get("config").json()["enabled"] is True
 
 
@@ -78,5 +78,5 @@ def test_a_poll_costs_no_more_with_a_long_history(v4, django_assert_max_num_quer
     agent = Agent.objects.get()
     for _ in range(50):
         CommandFactory(agent=agent, status="completed")
-    with django_assert_max_num_queries(2):
+    with django_assert_max_num_queries(1):
         assert v4.orders() == []
