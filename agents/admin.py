@@ -1,27 +1,9 @@
-"""Orders to agents and what they report; nothing here is typed in by hand. (Agents: instances.admin.)"""
+"""What agents report; nothing here is typed in by hand. (Agents and orders: instances.admin.)"""
 
 from django.contrib import admin
 
-from agents.models import CleanupLog, Command, PricingReport
+from agents.models import CleanupLog, PricingReport
 from spotopt.common.admin import HistoryAdmin, ReadOnlyAdmin
-
-
-@admin.register(Command)
-class CommandAdmin(HistoryAdmin):
-    list_display = [
-        "created_at",
-        "agent",
-        "client",
-        "command_type",
-        "status",
-        "priority",
-        "target_pool_id",
-        "created_by",
-        "message",
-    ]
-    list_filter = ["status", "command_type", "purpose"]
-    list_select_related = ["agent", "client"]
-    search_fields = ["=public_id", "=request_id", "=instance_id", "=agent__public_id", "=agent__logical_agent_id"]
 
 
 @admin.register(PricingReport)

@@ -1,6 +1,8 @@
+from decimal import Decimal
+
 from django.contrib import admin
 
-from analytics.models import ArchivedSavings, UsageLedger
+from analytics.models import ArchivedSavings, ClientDay, SwitchTally, UsageLedger
 from spotopt.common.admin import HistoryAdmin, ReadOnlyAdmin
 
 
@@ -22,6 +24,25 @@ class UsageLedgerAdmin(HistoryAdmin):
     list_filter = ["role", "mode"]
     list_select_related = ["client", "agent", "instance"]
     search_fields = ["=client__public_id", "=agent__public_id", "=instance__instance_id", "=pool_id"]
+
+
+@admin.register(ClientDay)
+class ClientDayAdmin(HistoryAdmin):
+    list_display = ["day", "client", "seconds", "priced_seconds", "baseline_usd", "paid_usd", "saved_usd"]
+    list_select_related = ["client"]
+    search_fields = ["=client__public_id", "=client__name"]
+
+    @admin.display(description="saved usd")
+    def saved_usd(self, day: ClientDay) -> Decimal:
+        return day.baseline_usd - day.paid_usd
+
+
+@admin.register(SwitchTally)
+class SwitchTallyAdmin(ReadOnlyAdmin):
+    list_display = ["agent", "client", "manual", "automatic", "emergency", "unknown"]
+    list_select_related = ["agent", "client"]
+    search_fields = ["=client__public_id", "=client__name", "=agent__public_id", "=agent__logical_agent_id"]
+    ordering = ["-pk"]
 
 
 @admin.register(ArchivedSavings)

@@ -11,10 +11,11 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.cache import add_never_cache_headers
 
 from clients import services
 from clients.models import Client, ClientTombstone
-from spotopt.common.admin import HistoryAdmin, OpsAdmin
+from spotopt.common.admin import HistoryAdmin, OpsAdmin, Related, is_confirmed, safe_return
 from spotopt.common.errors import DomainError
 
 
@@ -46,7 +47,15 @@ class ClientAdmin(OpsAdmin):
     list_filter = ["is_active"]
     search_fields = ["name__istartswith", "=public_id", "email__istartswith"]
     ordering = ["name", "id"]
-    actions = ["regenerate_token", "deactivate", "activate"]
+    actions = ["reveal_token", "regenerate_token", "deactivate", "activate"]
+    related = (
+        Related("Agents", "agents.agent", "client__id__exact"),
+        Related("Instances", "instances.instance", "client__id__exact"),
+        Related("Orders", "agents.command", "client__id__exact"),
+        Related("Moves", "instances.switch", "client__id__exact"),
+        Related("Savings by day", "analytics.clientday", "client__id__exact"),
+        Related("Events", "notifications.systemevent", "client__id__exact"),
+    )
     readonly_fields = [
         "public_id",
         "is_active",
@@ -84,15 +93,33 @@ class ClientAdmin(OpsAdmin):
         for client in queryset:
             self.delete_model(request, client)
 
-    @admin.action(description="Make a new token (locks out agents with the old one)", permissions=["change"])
+    def suits(self, action: str, row: Client) -> bool:
+        return {"activate": not row.is_active, "deactivate": row.is_active}.get(action, True)
+
+    @admin.action(description="Show the token …", permissions=["change"])
+    def reveal_token(self, request: HttpRequest, queryset: QuerySet[Client]) -> HttpResponse:
+        """A page of its own: a message would travel in a cookie."""
+        if not is_confirmed(request):
+            warning = "Whoever knows a token speaks for its client. That you looked is written into the event log."
+            return self.ask(request, queryset, title="Show the token", warning=warning)
+        tokens: list[tuple[Client, str]] = []
+        for client in queryset:
+            try:
+                tokens.append((client, services.reveal_token(client=client, actor=_name(request))))
+            except DomainError as refusal:
+                self.message_user(request, f"{client}: {refusal.message}", messages.ERROR)
+        context = self.admin_site.each_context(request) | {"title": "Tokens", "opts": self.opts, "tokens": tokens}
+        page = TemplateResponse(request, "admin/clients/tokens.html", context | {"back": safe_return(request)})
+        add_never_cache_headers(page)
+        return page
+
+    @admin.action(description="Make a new token …", permissions=["change"])
     def regenerate_token(self, request: HttpRequest, queryset: QuerySet[Client]) -> HttpResponse | None:
-        if "confirmed" not in request.POST:
-            context = self.admin_site.each_context(request) | {
-                "title": "Make a new token",
-                "opts": self.opts,
-                "clients": queryset,
-            }
-            return TemplateResponse(request, "admin/clients/confirm_regenerate.html", context)
+        if not is_confirmed(request):
+            warning = (
+                "The present token stops working at once. Agents with it are locked out until they have the new one."
+            )
+            return self.ask(request, queryset, title="Make a new token", warning=warning)
         for client in queryset:
             self._show_once(request, client, services.regenerate_token(client=client, actor=_name(request)))
         return None

@@ -14,6 +14,7 @@ from clients.errors import InactiveClient, InvalidToken
 from clients.models import Client
 from clients.principals import Principal
 from clients.ratelimit import OncePerMinute, PerMinute
+from clients.roles import OPERATE
 from clients.services import find_by_token
 from spotopt.common import crypto, logs
 from spotopt.common.addresses import peer_address
@@ -83,7 +84,10 @@ class ClientTokenAuthentication(BearerAuthentication):
 
 
 class StaffSessionAuthentication(BaseAuthentication):
-    """An operator's session. The dashboard cannot send a CSRF token, so unsafe calls must come from our own pages."""
+    """An operator's session. The dashboard cannot send a CSRF token, so unsafe calls must come from our own pages.
+
+    Any staff user may look; what changes something takes the right to operate, whatever the view asks for.
+    """
 
     def authenticate(self, request: Request) -> tuple[Principal, None] | None:
         user = getattr(request._request, "user", None)
@@ -91,10 +95,19 @@ class StaffSessionAuthentication(BaseAuthentication):
             return None
         if request.method not in SAFE_METHODS and not comes_from_own_page(request):
             raise PermissionDenied("This call did not come from a page of this server")
-        return Principal(name=user.get_username()[:MAX_ACTOR]), None
+        if not (_only_looks(request) or user.has_perm(OPERATE)):
+            raise PermissionDenied("Your account may look, but change nothing")
+        return Principal(name=user.get_username()[:MAX_ACTOR], user=user), None
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
+
+
+def _only_looks(request: Request) -> bool:
+    """Views name in `looking_actions` their POSTs that change nothing."""
+    view = request.parser_context["view"]
+    is_harmless = getattr(view, "action", None) in getattr(view, "looking_actions", ())
+    return request.method in SAFE_METHODS or is_harmless
 
 
 def comes_from_own_page(request: Request) -> bool:

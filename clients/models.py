@@ -34,6 +34,10 @@ class Client(models.Model):
 
     class Meta:
         db_table = "clients"
+        permissions = [
+            ("operate", "Can give orders to the fleet through the API"),
+            ("administer", "Can manage clients, tokens and uploads through the API"),
+        ]
 
     def __str__(self) -> str:
         return self.name

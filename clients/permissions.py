@@ -16,6 +16,16 @@ class IsOperator(BasePermission):
         return who is not None and who.is_operator
 
 
+class IsAdministrator(IsOperator):
+    """Admin bearer token, or the session of somebody who may manage accounts."""
+
+    message = "This is for administrators only"
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        who = _caller(request)
+        return who is not None and who.is_administrator
+
+
 class IsClient(BasePermission):
     """A client's own bearer token: the agent plane."""
 

@@ -6,7 +6,7 @@ from rest_framework.response import Response
 
 from clients import services
 from clients.authentication import ClientTokenAuthentication
-from clients.permissions import IsClient, IsOperator
+from clients.permissions import IsAdministrator, IsClient
 from clients.principals import ApiRequest
 from clients.serializers import ClientCreatedOut, ClientIn, ClientOut, NewTokenOut, TokenOut, ValidOut
 from spotopt.common.serializers import SuccessOut
@@ -15,7 +15,7 @@ from spotopt.common.serializers import SuccessOut
 class ClientAdminViewSet(viewsets.ViewSet):
     """Accounts and their tokens (dashboard-api 2.3)."""
 
-    permission_classes = [IsOperator]
+    permission_classes = [IsAdministrator]
 
     @extend_schema(summary="Create a client", request=ClientIn, responses={200: ClientCreatedOut})
     def create(self, request: ApiRequest) -> Response:

@@ -18,6 +18,7 @@ from notifications.models import (
 )
 from notifications.services import outbound, outbox, targets
 from spotopt.common.admin import HistoryAdmin, OpsAdmin, ReadOnlyAdmin
+from spotopt.common.errors import DomainError
 
 
 @admin.register(SystemEvent)
@@ -53,10 +54,13 @@ class TargetAdmin(OpsAdmin):
 
     @admin.action(description="Send a test", permissions=["change"])
     def send_test(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        for target in queryset.select_related("client")[:10]:
-            problem = outbox.send_test(target=target)
-            level = messages.ERROR if problem else messages.SUCCESS
-            self.message_user(request, f"{target}: {problem or 'the test was sent'}", level)
+        self.on_each(request, queryset.select_related("client"), _tested)
+
+
+def _tested(target: outbox.Target) -> str:
+    if problem := outbox.send_test(target=target):
+        raise DomainError(problem)
+    return "the test was sent"
 
 
 class WebhookEndpointForm(forms.ModelForm):
@@ -88,6 +92,15 @@ class WebhookEndpointAdmin(TargetAdmin):
             return outbound.place_of(endpoint.url).host
         except outbound.SendingFailed:
             return "?"
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Who may not change it does not see the path either."""
+        may_change = obj is None or self.has_change_permission(request, obj)
+        fields = WebhookEndpointForm.Meta.fields
+        return fields if may_change else ["host" if name == "url" else name for name in fields]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [] if obj is None or self.has_change_permission(request, obj) else ["host"]
 
     def save_model(self, request: HttpRequest, obj: WebhookEndpoint, form: Any, change: bool) -> None:
         if change:

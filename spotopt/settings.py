@@ -60,7 +60,7 @@ TOKEN_ENCRYPTION_KEYS = _keys("TOKEN_ENCRYPTION_KEYS", f"encryption:{SECRET_KEY}
 
 # --- Applications -----------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "spotopt.console.apps.ConsoleConfig",  # django.contrib.admin with a first page of our own
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -43,7 +43,7 @@ class Termination:
 @retried_transaction
 def force_switch(*, instance: Instance, target: Target, actor: str, auto_terminate: bool | None = None) -> Command:
     """Order a move now, whatever auto-switch and the limits say (agent-api 4.4)."""
-    agent, instance = _locked(instance)
+    agent, instance = locked(instance)
     if not instance.is_primary:
         raise Conflict(
             f"{instance.instance_id} is {instance.get_status_display().lower()}, not the primary of its agent"
@@ -187,7 +187,7 @@ def launch(*, agent: Agent, target: Target, az: str, role: str, actor: str) -> C
 @retried_transaction
 def terminate(*, instance: Instance, actor: str) -> Termination:
     """Order the end of an instance. Nothing is marked when no agent could carry it out."""
-    agent, instance = _locked(instance)
+    agent, instance = locked(instance)
     if instance.status in (Status.TERMINATING, Status.TERMINATED):
         return Termination(instance.status, None)
     if instance.status == Status.LAUNCHING:
@@ -211,7 +211,7 @@ def terminate(*, instance: Instance, actor: str) -> Termination:
     return Termination(instance.status, command)
 
 
-def _locked(instance: Instance) -> tuple[Agent, Instance]:
+def locked(instance: Instance) -> tuple[Agent, Instance]:
     """The agent under its lock, and the instance as it is now."""
     if instance.agent_id is None:
         raise Conflict(f"{instance.instance_id} belongs to no agent")

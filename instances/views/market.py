@@ -82,6 +82,7 @@ class AdminInstanceViewSet(viewsets.ViewSet):
 
 class InstanceMarketViewSet(viewsets.ViewSet):
     permission_classes = [IsOperatorOrClient]
+    looking_actions = ("simulate_switch",)
 
     @extend_schema(summary="What an instance could run on", parameters=[INSTANCE_ID], responses=PricingOut)
     def pricing(self, request: ApiRequest, instance_id: str) -> Response:

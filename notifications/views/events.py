@@ -73,6 +73,7 @@ class EventStreamViewSet(viewsets.ViewSet):
 
 class EventViewSet(viewsets.ViewSet):
     permission_classes = [IsOperatorOrClient]
+    looking_actions = ("ticket",)
 
     @extend_schema(summary="A ticket for one event stream", request=None, responses=TicketOut)
     def ticket(self, request: ApiRequest) -> Response:

@@ -188,7 +188,7 @@ class TestDrills:
         primary = Instance.objects.get(instance_id="i-0aaa")
         response = staff_api.post(
             reverse("admin:instances_instance_changelist"),
-            {"action": "rehearse_interruption", "_selected_action": [primary.pk]},
+            {"action": "rehearse_interruption", "_selected_action": [primary.pk], "confirmed": "yes"},
             format="multipart",
         )
         assert response.status_code == 302

@@ -2,23 +2,26 @@
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from agents.models import Agent, CleanupLog, Command, PricingReport
-from analytics.models import ArchivedSavings, UsageLedger
+from analytics.models import ArchivedSavings, ClientDay, SwitchTally, UsageLedger
 from clients.models import Client, ClientTombstone
 from decisions.models import (
     DecisionRecord,
     ModelFile,
     ModelSession,
     PoolExperience,
+    PoolPrediction,
     Recommendation,
     Shadow,
     ShadowDay,
     SpotAdvice,
+    UploadedEngine,
 )
 from instances.models import Instance, LaunchFailure, OnDemandPriceHistory, Pool, SpotPriceHistory
 from notifications.models import EmailRecipient, PricingAlert, SystemEvent, WebhookEndpoint
@@ -91,8 +94,16 @@ def fill(number):
         PoolExperience.objects.create(pool_id=f"t{n}.medium.us-east-1a", as_of=now)
         session = ModelSession.objects.create(name=f"Risk {n}", version="1", uploaded_by="operator")
         ModelFile.objects.create(session=session, name="risk.onnx", sha256="0" * 64, size=1)
+        PoolPrediction.objects.create(
+            pool_id=f"t{n}.medium.us-east-1a", session=session, interruption_probability_24h=0.1, predicted_at=now
+        )
+        UploadedEngine.objects.create(
+            name=f"{n}.py", sha256=f"{n:064}", size=1, uploaded_by="operator", status="archived"
+        )
         JobRun.objects.create(name=f"job_{n}", started_at=now, seconds=0.1, succeeded=True)
-        OperatorFactory()
+        LogEntry.objects.log_actions(OperatorFactory().pk, [agent], CHANGE, "Enable")
+        ClientDay.objects.create(client=agent.client, day=now.date())
+        SwitchTally.objects.get_or_create(agent=agent, defaults={"client": agent.client})
         Group.objects.create(name=f"Group {n}")
 
 
