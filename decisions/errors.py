@@ -8,6 +8,11 @@ class SessionNotFound(NotFound):
         super().__init__("There is no such model session")
 
 
+class EngineNotFound(NotFound):
+    def __init__(self) -> None:
+        super().__init__("There is no such decision engine")
+
+
 class NoFallback(NotFound):
     code = "NO_FALLBACK"
 
@@ -61,6 +66,13 @@ class ModelRefused(DomainError):
     """Its content: it does not load here."""
 
     code = "MODEL_REFUSED"
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+
+
+class ModelsWorse(DomainError):
+    """`details` holds the backtest's result. They may be forced, with a reason."""
+
+    code = "MODELS_WORSE"
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
 
 

@@ -81,7 +81,18 @@ class PoolExperience(models.Model):
         return f"{self.pool_id}: {self.reclaims:.2f} in {self.exposure_hours:.0f} h"
 
 
-class ModelSession(models.Model):
+class Supervised(models.Model):
+    """What was uploaded may fail while it is live; then the built-in engine or hazard decides, and people are told."""
+
+    failing_since = models.DateTimeField(null=True, blank=True)
+    failed_at = models.DateTimeField(null=True, blank=True)  # the last time: it rests for a while
+    failure = models.CharField(max_length=500, default="", blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class ModelSession(Supervised):
     """A set of uploaded model files that is activated, and rolled back, as one."""
 
     class Status(models.TextChoices):
@@ -99,6 +110,7 @@ class ModelSession(models.Model):
     created_at = models.DateTimeField(default=clock.now)
     activated_at = models.DateTimeField(null=True, blank=True)  # the last time
     rolled_back_at = models.DateTimeField(null=True, blank=True)  # since then: it is no choice for a fallback
+    backtest = models.JSONField(default=dict, blank=True)  # the last one (services.trials)
 
     # At most one live and one fallback session: the text is unique, and null (not compared) for all others.
     sole_status = models.GeneratedField(
@@ -133,6 +145,56 @@ class ModelFile(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class PoolPrediction(models.Model):
+    """What the live models said of a pool the last time they were asked (services.predictions)."""
+
+    pool_id = ExactCharField(max_length=128, unique=True)
+    session = models.ForeignKey(ModelSession, models.CASCADE, related_name="predictions")
+    interruption_probability_24h = models.FloatField()
+    expected_price_24h = models.FloatField(null=True, blank=True)  # USD per hour; decides nothing
+    predicted_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "pool_predictions"
+
+    def __str__(self) -> str:
+        return f"{self.pool_id}: {self.interruption_probability_24h:.4f}"
+
+
+class UploadedEngine(Supervised):
+    """Code that decides in a worker's process. Its content lies in DECISION_ENGINE_DIR under its SHA-256."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        ARCHIVED = "archived"
+
+    public_id = PublicIdField()
+    status = models.CharField(max_length=16, choices=Status)
+    name = ExactCharField(max_length=128)  # of the file
+    sha256 = ExactCharField(max_length=64)
+    size = models.PositiveIntegerField()  # bytes
+    uploaded_by = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=clock.now)
+    activated_at = models.DateTimeField(default=clock.now)  # the last time
+
+    sole_status = models.GeneratedField(  # as of model sessions: one is live
+        expression=Case(When(Q(status="active"), then=Value("active"))),
+        output_field=models.CharField(max_length=16, null=True),  # noqa: DJ001
+        db_persist=True,
+    )
+
+    class Meta:
+        db_table = "uploaded_engines"
+        constraints = [models.UniqueConstraint(fields=["sole_status"], name="uploaded_engine_one_live")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+    @property
+    def version(self) -> str:
+        return self.sha256[:8]
 
 
 class SpotAdvice(models.Model):

@@ -1,9 +1,10 @@
-"""Uploaded files on disk. A model file lies in MODEL_DIR under its SHA-256; which of them count is in the database.
+"""Uploaded files on disk, under their SHA-256; which of them count is in the database.
 
-    MODEL_DIR/<64 hex digits>   a file of one session or of several
-    MODEL_DIR/incoming/…        uploads that are being received or checked
+    MODEL_DIR/<64 hex digits>             a file of one model session or of several
+    DECISION_ENGINE_DIR/<64 hex digits>   a decision engine
+    …/incoming/…                          uploads that are being received or checked
 
-Several machines must share the directory. A file is written aside, forced to disk and renamed, so a name always has
+All machines share the directories. A file is written aside, forced to disk and renamed, so a name always has
 its whole content; rows are written after it, so a row always has its file.
 """
 
@@ -20,7 +21,7 @@ from typing import IO
 from django.conf import settings
 
 from decisions.errors import DiskFull
-from decisions.models import ModelFile
+from decisions.models import ModelFile, UploadedEngine
 from spotopt.common import clock
 
 ABANDONED_AFTER = timedelta(days=1)  # no upload takes so long: its process died
@@ -34,6 +35,14 @@ def models() -> Path:
 
 def path_of(sha256: str) -> Path:
     return models() / sha256
+
+
+def engines() -> Path:
+    return Path(settings.DECISION_ENGINE_DIR)
+
+
+def engine_path_of(sha256: str) -> Path:
+    return engines() / sha256
 
 
 def has(sha256: str, size: int) -> bool:
@@ -61,10 +70,10 @@ def new_staged(directory: Path) -> IO[bytes]:
     return tempfile.NamedTemporaryFile(dir=incoming, suffix=".part", delete=False)
 
 
-def keep(staged: Path, *, sha256: str) -> None:
+def keep(staged: Path, place: Path) -> None:
     """Move it to its place. Call it, and write the row, while holding `unswept`."""
-    os.replace(staged, path_of(sha256))  # what lies there already is the same
-    directory = os.open(models(), os.O_RDONLY | os.O_DIRECTORY)
+    os.replace(staged, place)  # what lies there already is the same
+    directory = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
     finally:
@@ -80,20 +89,24 @@ def unswept() -> Iterator[None]:
 
 def sweep(*, dry_run: bool = False) -> int:
     """Remove files no row names and uploads nobody finished, both older than a day; their number."""
-    if not models().is_dir():
+    if not models().is_dir() and not engines().is_dir():
         return 0
     with _locked(fcntl.LOCK_EX):
-        wanted = set(ModelFile.objects.values_list("sha256", flat=True))
-        unwanted = [path for path in models().iterdir() if path.name not in wanted]
-        lost = [path for path in [*unwanted, *_staged()] if _is_outdated(path)]
+        unwanted = [
+            path
+            for directory, rows in ((models(), ModelFile.objects), (engines(), UploadedEngine.objects))
+            for path in _files_but(directory, set(rows.values_list("sha256", flat=True)))
+        ]
+        lost = [path for path in unwanted if _is_outdated(path)]
         for path in lost if not dry_run else []:
             path.unlink(missing_ok=True)
     return len(lost)
 
 
-def _staged() -> list[Path]:
-    directories = (models(), Path(settings.DECISION_ENGINE_DIR))
-    return [path for directory in directories for path in (directory / _INCOMING).glob("*.part")]
+def _files_but(directory: Path, wanted: set[str]) -> list[Path]:
+    """Those no row names, and uploads on their way."""
+    named = directory.iterdir() if directory.is_dir() else ()
+    return [*(path for path in named if path.name not in wanted), *(directory / _INCOMING).glob("*.part")]
 
 
 def _is_outdated(path: Path) -> bool:

@@ -273,6 +273,13 @@ MODEL_DIR = env.str("MODEL_DIR", default=str(BASE_DIR / "models"))
 DECISION_ENGINE_DIR = env.str("DECISION_ENGINE_DIR", default=str(BASE_DIR / "engines"))
 ALLOW_ENGINE_UPLOADS = env.bool("ALLOW_ENGINE_UPLOADS", default=False)
 ALLOW_PICKLE_MODELS = env.bool("ALLOW_PICKLE_MODELS", default=False)
+MODEL_BACKTEST_DAYS = env.int("MODEL_BACKTEST_DAYS", default=30)
+MODEL_BACKTEST_SECONDS = env.int("MODEL_BACKTEST_SECONDS", default=20)  # proxies wait 60 for the whole activation
+MODEL_BACKTEST_MARGIN = env.float("MODEL_BACKTEST_MARGIN", default=0.5)  # points of J, percent of the on-demand bill
+
+# --- Monitoring (docs/monitoring.md): with neither of these only this machine may read /metrics ---------------------
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+METRICS_NETWORKS = env.list("METRICS_NETWORKS", default=[])
 
 # --- Logs: one JSON line per record ---------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()

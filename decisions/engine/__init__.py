@@ -4,6 +4,7 @@ from decisions.engine.assess import break_even_hours, risk_value_hours
 from decisions.engine.core import VERSION, decide
 from decisions.engine.hazard import published_reclaims_per_hour
 from decisions.engine.memory import after_failed_launch, after_launch, after_loss, faded, weight_now
+from decisions.engine.overrule import LimitViolated, overruled
 from decisions.engine.tuning import DEFAULT, Tuning
 from decisions.engine.types import (
     Action,
@@ -35,6 +36,7 @@ __all__ = [
     "History",
     "Limit",
     "LimitUse",
+    "LimitViolated",
     "Limits",
     "Mode",
     "Placement",
@@ -50,6 +52,7 @@ __all__ = [
     "break_even_hours",
     "decide",
     "faded",
+    "overruled",
     "published_reclaims_per_hour",
     "risk_value_hours",
     "weight_now",

@@ -31,4 +31,7 @@ def _row(session: ModelSession) -> dict[str, Any]:
         "totalSize": sum(file.size for file in files),
         "createdAt": clock.isoformat(session.created_at),
         "activatedAt": clock.isoformat(session.activated_at),
+        "backtest": session.backtest or None,
+        "failingSince": clock.isoformat(session.failing_since),
+        "failure": session.failure or None,
     }

@@ -7,8 +7,8 @@ from django.db import Error
 
 from decisions import store
 from decisions.engine import VERSION
-from decisions.models import ModelSession
-from decisions.services.records import ENGINE
+from decisions.models import ModelSession, UploadedEngine
+from decisions.services.deciding import BUILT_IN, live_engine
 from spotopt.common import clock
 
 log = logging.getLogger(__name__)
@@ -18,12 +18,31 @@ MOST_FILES = 10
 
 def engine_status() -> dict[str, Any]:
     """`decisionEngineStatus` and `modelStatus`. Answers without a database too: then nothing counts as loaded."""
-    return {"decisionEngineStatus": _built_in(), "modelStatus": _models(_live_session())}
+    return {"decisionEngineStatus": live_engine_status(), "modelStatus": _models(_live_session())}
 
 
-def _built_in() -> dict[str, Any]:
-    """Part of the server, so it is always there. Uploaded engines run nowhere in this version."""
-    return {"loaded": True, "type": ENGINE, "version": VERSION, "filesUploaded": 0, "files": []}
+def live_engine_status() -> dict[str, Any]:
+    """The uploaded engine, if one is live and not failing; else the built-in one, which is always there."""
+    engine = _live_engine()
+    if engine is None or engine.failing_since is not None:
+        return {
+            "loaded": True,
+            "type": BUILT_IN,
+            "version": VERSION,
+            "filesUploaded": int(engine is not None),
+            "files": [],
+        }
+    modified = clock.isoformat(engine.created_at)
+    files = [{"name": engine.name, "size": engine.size, "modified": modified}]
+    return {"loaded": True, "type": engine.name, "version": engine.version, "filesUploaded": 1, "files": files}
+
+
+def _live_engine() -> UploadedEngine | None:
+    try:
+        return live_engine()
+    except Error as error:
+        log.warning("the live engine is not known: %s", type(error).__name__)
+        return None
 
 
 def _live_session() -> ModelSession | None:
@@ -35,9 +54,9 @@ def _live_session() -> ModelSession | None:
 
 
 def _models(session: ModelSession | None) -> dict[str, Any]:
-    """Loaded: it was when it went live, and its files are still there."""
+    """Loaded: it answers, as far as is known, and its files are still there."""
     files = list(session.files.all()) if session else []
-    if session is None or not all(store.has(file.sha256, file.size) for file in files):
+    if session is None or session.failing_since or not all(store.has(file.sha256, file.size) for file in files):
         unknown: dict[str, Any] = {"name": None, "version": None, "files": []}
         return {"loaded": False, "filesUploaded": len(files), "activeModels": []} | unknown
     name = {"name": session.name, "version": session.version}

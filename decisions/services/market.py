@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import inf
 
@@ -21,6 +21,7 @@ from decisions.engine import (
 from decisions.engine.regret import LONGEST_WINDOW
 from decisions.engine.types import NO_SETBACKS
 from decisions.models import PoolExperience, SpotAdvice
+from decisions.services.predictions import known_predictions, predicted, with_predictions
 from instances.models import Instance, InterruptionEpisode, LaunchFailure, OnDemandPrice, Pool
 from instances.selectors.prices import Steps, spot_steps
 
@@ -45,7 +46,7 @@ class Market:
 
 
 def load_market(*, kinds: Collection[Kind], now: datetime) -> Market:
-    """Seven statements, however many pools. Only list prices count: an agent's estimate is no basis for a move."""
+    """Eight statements, however many pools. Only list prices count: an agent's estimate is no basis for a move."""
     types = {instance_type for instance_type, _ in kinds}
     pools = [p for p in Pool.objects.filter(instance_type__in=types) if (p.instance_type, p.region) in kinds]
     ids = [pool.pool_id for pool in pools]
@@ -75,6 +76,20 @@ def load_market(*, kinds: Collection[Kind], now: datetime) -> Market:
     return Market({kind: tuple(found) for kind, found in candidates.items()}, ondemand, changed_at)
 
 
+def with_fresh_predictions(market: Market, *, now: datetime) -> Market:
+    """Ask the live models, if there are any and it is time (services.predictions)."""
+    kinds = {one.pool_id: kind for kind, found in market.candidates.items() for one in found}
+    listed = {pool_id: market.ondemand[kind] for pool_id, kind in kinds.items() if kind in market.ondemand}
+    everything = [one for found in market.candidates.values() for one in found]
+    probabilities = predicted(candidates=everything, ondemand=listed, now=now)
+    if probabilities is None:
+        return market
+    candidates = {
+        kind: tuple(with_predictions(one, probabilities) for one in found) for kind, found in market.candidates.items()
+    }
+    return replace(market, candidates=candidates)
+
+
 def _known_steps(steps: Steps, now: datetime) -> tuple[PriceStep, ...]:
     """Since the price was last unknown; it ends in the future, where the last quote will have been carried enough."""
     known: list[PriceStep] = []
@@ -92,15 +107,19 @@ def _evidence(pools: Iterable[Pool], now: datetime) -> dict[str, Evidence]:
     pools = list(pools)
     advice = SpotAdvice.objects.filter(region__in={pool.region for pool in pools})
     buckets = {(one.instance_type, one.region): one.bucket for one in advice}
-    experience = {one.pool_id: one for one in PoolExperience.objects.filter(pool_id__in=[p.pool_id for p in pools])}
+    pool_ids = [pool.pool_id for pool in pools]
+    experience = {one.pool_id: one for one in PoolExperience.objects.filter(pool_id__in=pool_ids)}
+    foretold = known_predictions(pool_ids=pool_ids, now=now)
     found = {}
     for pool in pools:
-        own = experience.get(pool.pool_id)
-        evidence = Evidence(bucket=buckets.get((pool.instance_type, pool.region)))
-        if own:
-            told = Evidence(evidence.bucket, own.reclaims, own.exposure_hours)
-            evidence = memory.faded(told, now - own.as_of)
-        found[pool.pool_id] = evidence
+        own, bucket = experience.get(pool.pool_id), buckets.get((pool.instance_type, pool.region))
+        told = Evidence(
+            bucket=bucket,
+            reclaims=own.reclaims if own else 0.0,
+            exposure_hours=own.exposure_hours if own else 0.0,
+            interruption_probability_24h=foretold.get(pool.pool_id),
+        )
+        found[pool.pool_id] = memory.faded(told, now - own.as_of) if own else told
     return found
 
 

@@ -9,7 +9,8 @@ from decisions.errors import FileRefused
 from decisions.uploads import Accepted
 
 ONNX = ".onnx"
-OTHERS = (".pkl", ".joblib", ".h5", ".pb", ".pth", ".pt")  # most of them run code when they are loaded
+PICKLES = (".pkl", ".joblib")
+OTHERS = (*PICKLES, ".h5", ".pb", ".pth", ".pt")  # most of them run code when they are loaded
 HOW_TO_CONVERT = (
     "Convert the model to ONNX: skl2onnx for scikit-learn, onnxmltools for XGBoost and LightGBM, "
     "torch.onnx.export for PyTorch, tf2onnx for TensorFlow and Keras; see docs/models.md."
@@ -18,6 +19,11 @@ HOW_TO_CONVERT = (
 
 def is_onnx(name: str) -> bool:
     return _suffix(name) == ONNX
+
+
+def is_runnable(name: str) -> bool:
+    """Others are kept for their owner, and never live."""
+    return is_onnx(name) or (_suffix(name) in PICKLES and settings.ALLOW_PICKLE_MODELS)
 
 
 def refuse_type(name: str) -> None:

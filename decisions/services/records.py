@@ -4,17 +4,16 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from math import isfinite
 from typing import Any
 
 from agents.models import Agent
-from decisions.engine import VERSION, Action, Assessment, Decision, Mode, Situation, State
+from decisions.engine import VERSION, Action, Decision, Situation, State
 from decisions.engine.regret import updated_regret
 from decisions.models import DecisionRecord
-from spotopt.common import clock
+from decisions.services.deciding import BUILT_IN, Ruling
+from decisions.services.details import numbers_of, rounded_number
 from spotopt.common.fields import DecisionMode
 
-ENGINE = "built-in"
 REPEATED_FOR = timedelta(hours=1)  # then the same answer is written down anew, with its present numbers
 
 
@@ -23,6 +22,8 @@ class Evaluation:
     agent: Agent
     situation: Situation
     decision: Decision
+    engine: str = BUILT_IN
+    engine_version: str = VERSION
 
     @property
     def moves(self) -> bool:
@@ -52,6 +53,10 @@ class Evaluation:
         ).hexdigest()
 
 
+def evaluation_of(agent: Agent, situation: Situation, ruling: Ruling) -> Evaluation:
+    return Evaluation(agent, situation, ruling.decision, ruling.engine, ruling.engine_version)
+
+
 def record_of(evaluation: Evaluation, *, source: str, at: datetime) -> DecisionRecord:
     """Unsaved. `confidence` stays unknown: the built-in engine has no such figure."""
     agent, decision = evaluation.agent, evaluation.decision
@@ -62,8 +67,8 @@ def record_of(evaluation: Evaluation, *, source: str, at: datetime) -> DecisionR
         decision_type=decision.action.value,
         action="recover" if decision.is_recovery else decision.action.value,
         source=source,
-        engine=ENGINE,
-        engine_version=VERSION,
+        engine=evaluation.engine,
+        engine_version=evaluation.engine_version,
         current_mode=agent.current_mode,
         current_pool_id=agent.current_pool_id,
         target_pool_id=decision.target_pool_id or "",
@@ -83,56 +88,11 @@ def expected_savings_of(evaluation: Evaluation) -> Decimal | None:
 
 
 def details_of(evaluation: Evaluation) -> dict[str, Any]:
-    situation, decision = evaluation.situation, evaluation.decision
-    limits = situation.limits
-    return {
-        "ondemand_price": situation.ondemand_price,
-        "placement": {
-            "mode": situation.placement.mode.value,
-            "pool_id": situation.placement.pool_id,
-            "since": clock.isoformat(situation.placement.since),
-            "is_fallback": situation.placement.is_fallback,
-        },
-        "holds": list(situation.holds),
-        "limits": {
-            "min_savings_percent": limits.min_savings_percent,
-            "risk_threshold": limits.risk_threshold,
-            "switches_today": f"{decision.limits.day} of {limits.max_switches_per_day}",
-            "switches_this_week": f"{decision.limits.week} of {limits.max_switches_per_week}",
-            "reached": [limit.value for limit in decision.limits.reached],
-            "resets_at": clock.isoformat(decision.limits.resets_at),
-        },
-        "auto_switch_enabled": evaluation.agent.auto_switch_enabled,
-        "decision_mode": evaluation.agent.acting_mode.value,
-        "risk_value_hours": _rounded(decision.risk_value_hours),
-        "preferred": {"action": decision.preferred.value, "pool_id": decision.preferred_pool_id},
-        "candidates": [_candidate(one) for one in decision.assessments],
-    }
-
-
-def _candidate(one: Assessment) -> dict[str, Any]:
-    return {
-        "pool_id": one.pool_id,
-        "mode": (Mode.ONDEMAND if one.pool_id is None else Mode.SPOT).value,
-        "price": _rounded(one.price),
-        "price_age_seconds": _rounded(one.price_age_seconds, 0),
-        "interruption_probability_24h": _rounded(one.interruption_probability_24h),
-        "risk_cost": _rounded(one.risk_cost),
-        "total_cost": _rounded(one.total_cost),
-        "saving": _rounded(one.saving),
-        "net_saving": _rounded(one.net_saving),
-        "gain_usd": _rounded(one.gain_usd),
-        "move_price_usd": _rounded(one.move_price_usd),
-        "quarantined_until": clock.isoformat(one.quarantined_until),
-        "verdict": one.verdict.value,
-        "reason": one.reason,
-    }
-
-
-def _rounded(value: float | None, places: int = 6) -> float | None:
-    return round(value, places) if value is not None and isfinite(value) else None
+    agent = evaluation.agent
+    modes = {"auto_switch_enabled": agent.auto_switch_enabled, "decision_mode": agent.acting_mode.value}
+    return numbers_of(evaluation.situation, evaluation.decision) | modes
 
 
 def _decimal(value: float | None, places: int) -> Decimal | None:
-    rounded = _rounded(value, places)
+    rounded = rounded_number(value, places)
     return None if rounded is None else Decimal(str(rounded))

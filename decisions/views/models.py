@@ -1,7 +1,5 @@
 """Models and engines of operators (dashboard-api 3). Uploads stream to disk: the body is read in the view alone."""
 
-from typing import NoReturn
-
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import viewsets
 from rest_framework.response import Response
@@ -11,9 +9,11 @@ from clients.permissions import IsOperator
 from clients.principals import ApiRequest
 from decisions.errors import CodeUploadDisabled
 from decisions.selectors.sessions import session_rows
+from decisions.selectors.status import live_engine_status
 from decisions.serializers.models import (
     ActivatedOut,
     ActivateIn,
+    EngineUploadedOut,
     EngineUploadIn,
     ModelSessionOut,
     ModelsUploadedOut,
@@ -61,12 +61,12 @@ class EngineUploadViewSet(viewsets.ViewSet):
     streams_body = True
 
     @extend_schema(
-        summary="Upload a decision engine",
+        summary="Upload a decision engine and make it live",
         request={"multipart/form-data": EngineUploadIn},
-        responses={422: REFUSED, 507: NO_ROOM},
+        responses={200: EngineUploadedOut, 422: REFUSED, 507: NO_ROOM},
     )
-    def create(self, request: ApiRequest) -> NoReturn:
-        """Refused with 403 CODE_UPLOAD_DISABLED unless the server allows it. This version can make no engine live."""
+    def create(self, request: ApiRequest) -> Response:
+        """Refused with 403 CODE_UPLOAD_DISABLED unless the server allows it. 422: the live engine stays."""
         try:
             engines.refuse_unless_allowed()
         except CodeUploadDisabled:
@@ -74,7 +74,11 @@ class EngineUploadViewSet(viewsets.ViewSet):
             raise
         with received(request._request, engines.ACCEPTED) as upload:
             begin(request, lambda: upload.fingerprint)
-            engines.upload_engine(files=upload.files, actor=request.user.name)
+            engine = engines.upload_engine(files=upload.files, actor=request.user.name)
+        status = live_engine_status()
+        live = {key: status[key] for key in ("loaded", "type", "version")}
+        answer = {"success": True, "message": f"Decision engine {engine} is live", "files": [engine.name]}
+        return Response(answer | {"restarting": False, "engine_status": live})
 
 
 class ModelSessionViewSet(viewsets.ViewSet):
@@ -91,13 +95,23 @@ class ModelSessionViewSet(viewsets.ViewSet):
 
     @extend_schema(summary="Make a model session live", request=ActivateIn, responses={200: ActivatedOut, 422: REFUSED})
     def activate(self, request: ApiRequest) -> Response:
-        """The live one becomes the fallback. 409: it is live already; 422: it does not load, nothing was changed."""
+        """The live one becomes the fallback. 409: it is live already.
+
+        422: nothing was changed, because it does not load, or (MODELS_WORSE) because its backtest is worse than what is
+        live; then it may be forced.
+        """
         body = ActivateIn(data=request.data)
         body.is_valid(raise_exception=True)
-        session = sessions.activate(session_id=body.validated_data["sessionId"], actor=request.user.name)
+        given = body.validated_data
+        session = sessions.activate(
+            session_id=given["sessionId"],
+            actor=request.user.name,
+            forced_because=given["forceReason"],
+        )
         status = {"loaded": True, "type": session.metadata.get("model_type", "onnx")}
         live = {"sessionId": session.public_id, "restarting": False, "model_status": status}
-        return Response({"success": True, "message": f"Models {session} are live"} | live)
+        message = f"Models {session} are live ({session.backtest['summary']})"
+        return Response({"success": True, "message": message, "backtest": session.backtest} | live)
 
     @extend_schema(
         summary="Go back to the fallback session", request=None, responses={200: RolledBackOut, 422: REFUSED}

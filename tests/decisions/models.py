@@ -7,6 +7,7 @@ from django.utils.datastructures import MultiValueDict
 from onnx import TensorProto, helper
 
 from decisions import store
+from decisions.features import FEATURES
 from decisions.models import ModelFile, ModelSession
 
 UPLOAD = "/api/admin/ml-models/upload"
@@ -15,36 +16,84 @@ FALLBACK = "/api/admin/ml-models/fallback"
 SESSIONS = "/api/admin/ml-models/sessions"
 ENGINE = "/api/admin/decision-engine/upload"
 
-FEATURES = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["pools", 3])
-RISK = helper.make_tensor_value_info("risk", TensorProto.FLOAT, ["pools", 3])
+COLUMNS = len(FEATURES)
+INPUT = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["pools", COLUMNS])
+RISK = helper.make_tensor_value_info("interruption_probability_24h", TensorProto.FLOAT, ["pools", 1])
+PRICE = helper.make_tensor_value_info("expected_price_24h", TensorProto.FLOAT, ["pools", 1])
 
 
-def serialized(nodes, *, inputs=(FEATURES,), outputs=(RISK,), weights=()):
+def serialized(nodes, *, inputs=(INPUT,), outputs=(RISK,), weights=()):
     graph = helper.make_graph(nodes, "graph", list(inputs), list(outputs), list(weights))
     opset = helper.make_opsetid("", 17)
     model = helper.make_model(graph, opset_imports=[opset], ir_version=9, producer_name="tests")
     return model.SerializeToString()
 
 
-def a_model(node="Sigmoid"):
-    """Element by element; each node name makes another file."""
-    return serialized([helper.make_node(node, ["features"], ["risk"])])
+def weights(values, *, name="weights", shape=(COLUMNS, 1)):
+    return helper.make_tensor(name, TensorProto.FLOAT, shape, values)
+
+
+def a_model(node="Sigmoid", **column_weights):
+    """The probability is sigmoid(weights · node(features)); each node name makes another file."""
+    values = [column_weights.get(name, 0.001) for name in FEATURES]
+    nodes = [
+        helper.make_node(node, ["features"], ["hidden"]),
+        helper.make_node("MatMul", ["hidden", "weights"], ["logit"]),
+        helper.make_node("Sigmoid", ["logit"], [RISK.name]),
+    ]
+    return serialized(nodes, weights=[weights(values)])
+
+
+def a_model_that_says(probability, *, price=None):
+    """The same of every pool, 0/0 for `nan`."""
+    nodes = [
+        helper.make_node("MatMul", ["features", "weights"], ["zero"]),
+        helper.make_node("Add", ["zero", "probability"], [RISK.name]),
+    ]
+    constants = [weights([0.0] * COLUMNS), weights([probability], name="probability", shape=(1,))]
+    if price is None:
+        return serialized(nodes, weights=constants)
+    nodes.append(helper.make_node("Add", ["zero", "price"], [PRICE.name]))
+    return serialized(nodes, outputs=(RISK, PRICE), weights=[*constants, weights([price], name="price", shape=(1,))])
 
 
 def a_model_that_claims_40_gigabytes():
-    weights = helper.make_tensor("weights", TensorProto.FLOAT, [3], [0, 0, 0])
-    weights.dims[:] = [10**10]
-    return serialized([helper.make_node("Add", ["features", "weights"], ["risk"])], weights=[weights])
+    huge = weights([0, 0, 0], shape=(3,))
+    huge.dims[:] = [10**10]
+    return serialized([helper.make_node("Add", ["features", "weights"], [RISK.name])], weights=[huge])
 
 
 def a_model_that_reads(path):
     """Its weights would be read from another file of the server."""
-    weights = helper.make_tensor("weights", TensorProto.FLOAT, [3], [0, 0, 0])
-    weights.ClearField("float_data")
-    weights.data_location = TensorProto.EXTERNAL
-    entry = weights.external_data.add()
+    elsewhere = weights([0, 0, 0], shape=(3,))
+    elsewhere.ClearField("float_data")
+    elsewhere.data_location = TensorProto.EXTERNAL
+    entry = elsewhere.external_data.add()
     entry.key, entry.value = "location", str(path)
-    return serialized([helper.make_node("Add", ["features", "weights"], ["risk"])], weights=[weights])
+    return serialized([helper.make_node("Add", ["features", "weights"], [RISK.name])], weights=[elsewhere])
+
+
+def a_model_that_never_ends():
+    """A loop without a condition: valid ONNX, loaded in no time."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Identity", ["so_far"], ["next"])],
+        "body",
+        [
+            helper.make_tensor_value_info("round", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("so_far", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, None),
+        ],
+    )
+    nodes = [
+        helper.make_node("MatMul", ["features", "weights"], ["zero"]),
+        helper.make_node("Loop", ["", "always", "zero"], [RISK.name], body=body),
+    ]
+    always = helper.make_tensor("always", TensorProto.BOOL, [], [True])
+    return serialized(nodes, weights=[weights([0.0] * COLUMNS), always])
 
 
 def send(api, files, *, path=UPLOAD, field="files", headers=None, **fields):

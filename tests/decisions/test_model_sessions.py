@@ -26,11 +26,17 @@ from tests.factories import OperatorFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_dir")]
 
+UNTRIED = "not backtested: 0.0 days of history, 7 are needed"
 quick = pytest.mark.usefixtures("every_model_loads")
 
 
 def activate(api, session):
     return api.post(ACTIVATE, {"sessionId": session.public_id})
+
+
+def session_row(api, session):
+    rows = api.get(SESSIONS, {"include_archived": "true"}).json()
+    return next(row for row in rows if row["id"] == session.public_id)
 
 
 def chain(api, number):
@@ -54,10 +60,11 @@ class TestActivation:
         answer = activate(admin_api, session)
         assert strict(answer) == {
             "success": True,
-            "message": "Models Risk v1 are live",
+            "message": f"Models Risk v1 are live ({UNTRIED})",
             "sessionId": session.public_id,
             "restarting": False,
             "model_status": {"loaded": True, "type": "onnx"},
+            "backtest": session_row(admin_api, session)["backtest"],
         }
         session.refresh_from_db()
         assert (session.status, session.activated_at is not None) == ("active", True)
@@ -247,6 +254,9 @@ class TestList:
             "totalSize": len(a_model()),
             "createdAt": "2025-01-05T00:03:00Z",
             "activatedAt": None,
+            "backtest": None,
+            "failingSince": None,
+            "failure": None,
         }
 
     @pytest.mark.parametrize(("query", "number"), [("true", 1), ("1", 1), ("false", 0), ("x", 0), ("", 0)])
@@ -418,7 +428,7 @@ class TestConsole:
     def test_sessions_are_made_live_and_rolled_back(self, client, staff):
         client.force_login(staff)
         first, second = a_session(), a_session()
-        assert self.act(client, "make_live", first) == ["Models Risk v1 are live"]
+        assert self.act(client, "make_live", first) == [f"Models Risk v1 are live ({UNTRIED})"]
         self.act(client, "make_live", second)
         assert self.act(client, "roll_back", second) == ["Models Risk v1 are live again"]
         assert words(first, second) == ["active", "archived"]

@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import hashlib
 import io
 import os
 import zipfile
@@ -10,8 +11,9 @@ import pytest
 
 from clients.models import IdempotencyKey
 from decisions import store, uploads
+from decisions.features import FEATURES
 from decisions.models import ModelFile, ModelSession
-from decisions.services import checks
+from decisions.services import checks, deciding, workers
 from notifications.models import SystemEvent
 from tests.contract.shapes import OneOf, assert_shape, strict
 from tests.decisions.models import (
@@ -78,10 +80,9 @@ class TestModels:
 
     def test_inputs_and_outputs_are_on_record(self, admin_api):
         send(admin_api, {"risk.onnx": a_model()})
-        shape = {"type": "tensor(float)", "shape": ["pools", 3]}
         assert ModelFile.objects.get().metadata == {
-            "inputs": [{"name": "features"} | shape],
-            "outputs": [{"name": "risk"} | shape],
+            "inputs": [{"name": "features", "type": "tensor(float)", "shape": ["pools", len(FEATURES)]}],
+            "outputs": [{"name": "interruption_probability_24h", "type": "tensor(float)", "shape": ["pools", 1]}],
             "producer": "tests",
         }
 
@@ -187,15 +188,22 @@ class TestNames:
     def test_what_runs_code_when_loaded_is_refused_with_a_way_out(self, admin_api, model_dir, name):
         assert "Convert the model to ONNX" in refused(send(admin_api, {name: b"x"}), 400, model_dir)
 
-    def test_a_server_that_allows_pickles_stores_them_and_opens_none(self, admin_api, settings, model_dir):
+    def test_a_server_that_allows_pickles_opens_them_where_they_do_no_harm(self, admin_api, settings, model_dir):
         settings.ALLOW_PICKLE_MODELS = True
         canary = model_dir.parent / "canary"
         content = f"cos\nsystem\n(S'touch {canary}'\ntR.".encode()  # a pickle that runs a command
         session_id = send(admin_api, {"a.pkl": content}).json()["sessionId"]
         answer = admin_api.post("/api/admin/ml-models/activate", {"sessionId": session_id})
         assert (answer.status_code, statuses()) == (422, {session_id: "uploaded"})
-        assert "Convert the model to ONNX" in answer.json()["error"]
+        assert "cannot be used" in answer.json()["error"]
         assert not canary.exists()
+
+    def test_other_formats_are_kept_and_never_live(self, admin_api, settings):
+        settings.ALLOW_PICKLE_MODELS = True
+        session_id = send(admin_api, {"a.h5": b"x"}).json()["sessionId"]
+        answer = admin_api.post("/api/admin/ml-models/activate", {"sessionId": session_id})
+        assert (answer.status_code, statuses()) == (422, {session_id: "uploaded"})
+        assert "Convert the model to ONNX" in answer.json()["error"]
 
 
 def zipped(content):
@@ -299,6 +307,12 @@ class TestBodies:
         monkeypatch.setattr(store, "new_staged", None)
         refused(send(admin_api, {"a.onnx": b"x" * 1000}), 413, model_dir)
 
+    def test_a_body_of_101_mebibytes_is_refused(self, admin_api, model_dir, monkeypatch, settings):
+        assert settings.MAX_UPLOAD_BYTES == 100 * MIB
+        monkeypatch.setattr(store, "new_staged", None)
+        answer = send(admin_api, {"a.onnx": bytes(101 * MIB)})
+        assert "at most 100 MiB" in refused(answer, 413, model_dir)
+
     def test_a_body_that_hides_its_size_is_cut_off_on_the_way(self, admin_api, model_dir, settings):
         settings.MAX_UPLOAD_BYTES = 200_000
         body = part("a.onnx", b"x" * 400_000) + b"--b--\r\n"
@@ -354,7 +368,7 @@ class TestBodies:
 
 
 class TestEngines:
-    SOURCE = b"class DecisionEngine:\n    def decide(self, situation):\n        return None\n"
+    SOURCE = b"class DecisionEngine:\n    def decide(self, situation):\n        return {'action': 'stay'}\n"
 
     def send(self, api, files, **options):
         return send(api, files, path=ENGINE, **options)
@@ -369,13 +383,42 @@ class TestEngines:
     def allowed(self, settings):
         settings.ALLOW_ENGINE_UPLOADS = True
 
-    def test_a_sound_one_is_refused_honestly_and_put_on_record(self, allowed, staff_api, staff, model_dir):
-        answer = self.send(staff_api, {"engine.py": self.SOURCE}, field="engine")
-        assert answer.json()["code"] == "ENGINE_WORKER_MISSING"
-        assert "isolated worker" in refused(answer, 422, model_dir)
+    def test_a_sound_one_is_live_at_once_and_the_answer_is_the_dashboards(self, allowed, admin_api):
+        answer = self.send(admin_api, {"engine.py": self.SOURCE}, field="engine")
+        version = hashlib.sha256(self.SOURCE).hexdigest()[:8]
+        assert strict(answer) == {
+            "success": True,
+            "message": f"Decision engine engine.py {version} is live",
+            "files": ["engine.py"],
+            "restarting": False,
+            "engine_status": {"loaded": True, "type": "engine.py", "version": version},
+        }
+
+    def test_a_refusal_is_put_on_record(self, allowed, staff_api, staff, model_dir):
+        refused(self.send(staff_api, {"engine.py": b"x = 1"}), 422, model_dir)
         event = SystemEvent.objects.get(event_type="decision_engine_refused")
         assert (event.actor, event.severity) == (staff.username, "warning")
         assert [file["name"] for file in event.metadata["files"]] == ["engine.py"]
+
+    def test_a_machine_that_cannot_contain_code_says_so(self, allowed, admin_api, model_dir, monkeypatch):
+        def fail(*args, **kwargs):
+            raise workers.CannotContain("seccomp is refused")
+
+        monkeypatch.setattr(deciding, "started", fail)
+        answer = self.send(admin_api, {"engine.py": self.SOURCE})
+        assert answer.json()["code"] == "ENGINE_WORKER_MISSING"
+        assert "seccomp" not in refused(answer, 422, model_dir)
+
+    @pytest.mark.parametrize(
+        ("files", "why"),
+        [
+            ({"a.py": SOURCE, "b.py": SOURCE}, "one Python file"),
+            ({"a.pkl": b"cos\nsystem\n."}, "pickle"),
+        ],
+        ids=["two", "pickle"],
+    )
+    def test_an_engine_is_one_python_file(self, allowed, admin_api, model_dir, files, why):
+        assert why in refused(self.send(admin_api, files), 422, model_dir)
 
     @pytest.mark.parametrize(
         ("source", "why"),
@@ -393,10 +436,30 @@ class TestEngines:
     def test_what_is_no_engine_is_refused(self, allowed, admin_api, model_dir, source, why):
         assert why in refused(self.send(admin_api, {"engine.py": source}), 422, model_dir)
 
-    def test_nothing_of_it_is_run(self, allowed, admin_api, model_dir):
+    def test_what_it_does_while_it_is_loaded_does_no_harm(self, allowed, admin_api, model_dir):
         canary = model_dir.parent / "canary"
-        self.send(admin_api, {"engine.py": f"open({str(canary)!r}, 'w')\n".encode() + self.SOURCE})
+        source = f"open({str(canary)!r}, 'w')\n".encode() + self.SOURCE
+        assert "cannot be loaded" in refused(self.send(admin_api, {"engine.py": source}), 422, model_dir)
         assert not canary.exists()
+
+    @pytest.mark.parametrize(
+        ("body", "why"),
+        [
+            ("while True: pass", "within"),
+            ("return {'action': 'switch_spot', 'target_pool_id': 'm5.large.us-east-1e'}", "not to be had"),
+            ("return {'action': 'switch_ondemand'}", "not to be had"),
+            ("return 'stay'", "no decision"),
+            ("return {'action': ['stay']}", "no decision"),
+            ("raise ValueError('no')", "ValueError: no"),
+        ],
+        ids=["loops", "a limit", "a hold", "text", "a list", "raises"],
+    )
+    def test_one_that_does_not_answer_as_it_should_is_refused(
+        self, allowed, admin_api, model_dir, monkeypatch, body, why
+    ):
+        monkeypatch.setattr(deciding, "SECONDS", 1.0)
+        source = f"class DecisionEngine:\n    def decide(self, situation):\n        {body}\n"
+        assert why in refused(self.send(admin_api, {"engine.py": source.encode()}), 422, model_dir)
 
     @pytest.mark.parametrize("name", ["engine.onnx", "engine.txt", "engine", ".py"])
     def test_other_types_are_refused(self, allowed, admin_api, model_dir, name):

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from decisions.engine import Action, History, Limit, Limits, Setbacks, Verdict, decide
+from decisions.engine import Action, History, Limit, Limits, LimitViolated, Setbacks, Verdict, decide, overruled
 from tests.decisions.engine.situations import FALLBACK, HOUR, NOW, in_pool, pool, random_situation, situation
 
 DAY, WEEK = timedelta(days=1), timedelta(weeks=1)
@@ -123,3 +123,35 @@ def test_a_hold_of_the_caller_is_the_reason_for_staying():
     assert decision.action is Action.STAY
     assert decision.preferred is Action.SWITCH_SPOT
     assert "an interruption episode is open" in decision.reason
+
+
+def test_another_engines_choice_breaks_none_either():
+    chosen = 0
+    for seed in range(3000):
+        given = random_situation(seed)
+        for action, pool_id in [(Action.SWITCH_ONDEMAND, None), *((Action.SWITCH_SPOT, f"p{n}") for n in range(6))]:
+            try:
+                decision = overruled(given, decide(given), action=action, target_pool_id=pool_id, reason="so")
+            except LimitViolated:
+                continue
+            chosen += 1
+            assert (decision.action, decision.target_pool_id) == (action, pool_id)
+            assert broken_limits(given, decision) == [], seed
+    assert chosen > 200  # else it would prove little
+
+
+def test_another_engine_may_be_less_patient_and_may_stay():
+    given = situation(pool("a", 0.32), pool("b", 0.30), placement=in_pool("a"))
+    assert decide(given).action is Action.STAY
+    moved = overruled(given, decide(given), action=Action.SWITCH_SPOT, target_pool_id="b", reason="now")
+    assert (moved.target.pool_id, moved.reason, moved.state.regret) == ("b", "now", {})
+    worthy = situation(pool("a", 0.6), pool("b", 0.2), placement=in_pool("a"))
+    stayed = overruled(worthy, decide(worthy), action=Action.STAY, target_pool_id=None, reason="no")
+    assert (stayed.action, stayed.target, stayed.preferred_pool_id) == (Action.STAY, None, None)
+
+
+@pytest.mark.parametrize("wanted", ["a", "unknown", "", None])
+def test_another_engine_may_not_move_to_what_is_no_other_pool(wanted):
+    given = situation(pool("a", 0.6), pool("b", 0.2), placement=in_pool("a"))
+    with pytest.raises(LimitViolated):
+        overruled(given, decide(given), action=Action.SWITCH_SPOT, target_pool_id=wanted, reason="so")

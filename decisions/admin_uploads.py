@@ -1,0 +1,148 @@
+"""What was uploaded: model sessions and decision engines, exchanged here or through the API by one service."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
+from django.db.models import Count, QuerySet, Sum
+from django.http import HttpRequest
+
+from decisions.models import ModelFile, ModelSession, PoolPrediction, UploadedEngine
+from decisions.services import engines, sessions
+from spotopt.common.admin import HistoryAdmin, ReadOnlyAdmin
+from spotopt.common.errors import DomainError
+
+
+class ModelFileInline(admin.TabularInline):
+    model = ModelFile
+    fields = ["name", "size", "sha256", "metadata"]
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class OperatedAdmin(HistoryAdmin):
+    """Nobody changes rows here, so the right to exchange what is live is asked for by its name."""
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}")
+
+    def one_of(self, request: HttpRequest, queryset: QuerySet[Any], what: str) -> Any:
+        """None unless exactly one is selected."""
+        chosen = list(queryset[:2])
+        if len(chosen) == 1:
+            return chosen[0]
+        self.message_user(request, f"Select one {what}", messages.ERROR)
+        return None
+
+    def carry_out(self, request: HttpRequest, act: Callable[[], str]) -> None:
+        try:
+            said = act()
+        except DomainError as refusal:
+            self.message_user(request, refusal.message, messages.ERROR)
+        else:
+            self.message_user(request, said, messages.SUCCESS)
+
+
+class ReasonForm(ActionForm):
+    reason = forms.CharField(required=False, max_length=500, label="Reason, to force it")
+
+
+@admin.register(ModelSession)
+class ModelSessionAdmin(OperatedAdmin):
+    list_display = [
+        "name", "version", "status", "backtested", "failing_since", "file_count", "total_size", "uploaded_by",
+        "created_at", "activated_at",
+    ]  # fmt: skip
+    list_filter = ["status"]
+    search_fields = ["=public_id", "name__startswith"]
+    readonly_fields = ["backtested"]
+    inlines = [ModelFileInline]
+    actions = ["make_live", "force_live", "roll_back"]
+    action_form = ReasonForm
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        counted = super().get_queryset(request)
+        return counted.annotate(file_count=Count("files"), total_size=Sum("files__size"))
+
+    @admin.display(description="files", ordering="file_count")
+    def file_count(self, session: Any) -> int:
+        return int(session.file_count)
+
+    @admin.display(description="bytes", ordering="total_size")
+    def total_size(self, session: Any) -> int:
+        return int(session.total_size or 0)
+
+    @admin.display(description="backtest")
+    def backtested(self, session: ModelSession) -> str:
+        found = session.backtest
+        if not found:
+            return "none yet"
+        forced = f"; forced: {found['forced_because']}" if found["forced_because"] else ""
+        return f"{found['status']}: {found['summary']}{forced}"
+
+    @admin.action(description="Make the selected session live", permissions=["operate"])
+    def make_live(self, request: HttpRequest, queryset: QuerySet[ModelSession]) -> None:
+        self._activate(request, queryset, forced_because="")
+
+    @admin.action(description="Make it live although it is worse (give a reason)", permissions=["operate"])
+    def force_live(self, request: HttpRequest, queryset: QuerySet[ModelSession]) -> None:
+        reason = request.POST.get("reason", "").strip()[:500]
+        if reason:
+            self._activate(request, queryset, forced_because=reason)
+        else:
+            self.message_user(request, "Say why it is forced", messages.ERROR)
+
+    @admin.action(description="Go back to the fallback, whichever is selected", permissions=["operate"])
+    def roll_back(self, request: HttpRequest, queryset: QuerySet[ModelSession]) -> None:
+        actor = request.user.get_username()
+        self.carry_out(request, lambda: f"Models {sessions.roll_back(actor=actor)} are live again")
+
+    def _activate(self, request: HttpRequest, queryset: QuerySet[ModelSession], *, forced_because: str) -> None:
+        chosen, actor = self.one_of(request, queryset, "session"), request.user.get_username()
+
+        def act() -> str:
+            session = sessions.activate(session_id=chosen.public_id, actor=actor, forced_because=forced_because)
+            return f"Models {session} are live ({session.backtest['summary']})"
+
+        if chosen is not None:
+            self.carry_out(request, act)
+
+
+@admin.register(PoolPrediction)
+class PoolPredictionAdmin(ReadOnlyAdmin):
+    list_display = ["pool_id", "interruption_probability_24h", "expected_price_24h", "session", "predicted_at"]
+    list_select_related = ["session"]
+    search_fields = ["pool_id__startswith"]
+    ordering = ["pool_id"]
+
+
+@admin.register(UploadedEngine)
+class UploadedEngineAdmin(OperatedAdmin):
+    list_display = [
+        "name", "version", "status", "failing_since", "failure", "size", "uploaded_by", "created_at", "activated_at",
+    ]  # fmt: skip
+    list_filter = ["status"]
+    search_fields = ["=public_id", "=sha256", "name__startswith"]
+    actions = ["make_live", "use_built_in"]
+
+    @admin.action(description="Make the selected engine live", permissions=["operate"])
+    def make_live(self, request: HttpRequest, queryset: QuerySet[UploadedEngine]) -> None:
+        chosen, actor = self.one_of(request, queryset, "engine"), request.user.get_username()
+        if chosen is not None:
+            self.carry_out(
+                request,
+                lambda: f"{engines.activate_engine(engine_id=chosen.public_id, actor=actor)} is live",
+            )
+
+    @admin.action(description="Go back to the built-in engine, whichever is selected", permissions=["operate"])
+    def use_built_in(self, request: HttpRequest, queryset: QuerySet[UploadedEngine]) -> None:
+        changed = engines.use_built_in(actor=request.user.get_username())
+        self.message_user(request, "The built-in engine decides" + ("" if changed else " already"), messages.SUCCESS)
