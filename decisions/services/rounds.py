@@ -15,14 +15,15 @@ from agents.models import Agent, Command
 from decisions.engine import decide
 from decisions.models import AgentState, DecisionRecord
 from decisions.services import experience, proposals, shadows
-from decisions.services.market import Kind, Market, load_market
-from decisions.services.records import REPEATED_FOR, Evaluation, record_of
+from decisions.services.deciding import rulings
+from decisions.services.market import Kind, Market, load_market, with_fresh_predictions
+from decisions.services.records import REPEATED_FOR, Evaluation, evaluation_of, record_of
 from decisions.services.situations import RECOVERY, situations_of
 from instances.services import orders
 from spotopt.common import clock
 from spotopt.common.db import upsert
 from spotopt.common.errors import DomainError
-from spotopt.common.fields import DecisionMode, Mode
+from spotopt.common.fields import Mode
 
 AT_LEAST_EVERY = timedelta(minutes=5)
 BATCH = 500
@@ -67,7 +68,7 @@ def run_round(*, now: datetime | None = None) -> Round:
     proposals.expire_outdated(now=now)
     if agents:
         experience.gather(running=Counter(a.current_pool_id for a in agents if a.current_mode == Mode.SPOT), now=now)
-        market = load_market(kinds={_kind(agent) for agent in agents}, now=now)
+        market = with_fresh_predictions(load_market(kinds={_kind(agent) for agent in agents}, now=now), now=now)
         budget = MoveBudget(agents)
         seen = dict(AgentState.objects.values_list("agent_id", "evaluated_at"))
         due = _due(agents, market, seen, now)
@@ -84,8 +85,9 @@ def evaluate(agent: Agent, *, now: datetime | None = None) -> Evaluation | None:
     now = now or clock.now()
     market = load_market(kinds={_kind(agent)}, now=now)
     states = AgentState.objects.in_bulk([agent.pk])
-    situation = situations_of(agents=[agent], states=states, market=market, now=now).get(agent.pk)
-    return Evaluation(agent, situation, decide(situation)) if situation else None
+    situations = situations_of(agents=[agent], states=states, market=market, now=now)
+    found = [evaluation_of(agent, situations[pk], ruling) for pk, ruling in rulings(situations).items()]
+    return found[0] if found else None
 
 
 class MoveBudget:
@@ -132,6 +134,7 @@ def _evaluate(
     states = _claim(agents, seen)
     claimed = [agent for agent in agents if agent.pk in states]
     situations = situations_of(agents=claimed, states=states, market=market, now=now)
+    ruled = rulings(situations)
     batch = _Batch()
     fresh: list[tuple[Evaluation, DecisionRecord]] = []
     repeated: list[int] = []
@@ -140,9 +143,10 @@ def _evaluate(
         state.evaluated_at = now
         if (situation := situations.get(agent.pk)) is None:
             continue
-        if agent.acting_mode is DecisionMode.AUTO:
-            situation = replace(situation, holds=situation.holds + budget.holds(agent))
-        evaluation = Evaluation(agent, situation, decide(situation))
+        evaluation = evaluation_of(agent, situation, ruled[agent.pk])
+        if evaluation.is_ordered and (holds := budget.holds(agent)):
+            situation = replace(situation, holds=situation.holds + holds)
+            evaluation = Evaluation(agent, situation, decide(situation))
         outcome.evaluated += 1
         state.state = evaluation.state_to_keep.as_json()
         if state.record and _is_repeated(state.record, state.answer, evaluation, now):
