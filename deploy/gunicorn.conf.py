@@ -1,6 +1,7 @@
 """Gunicorn for the API: `gunicorn --config deploy/gunicorn.conf.py spotopt.wsgi`, as `./dev serve` does.
 
 Each thread keeps one database connection, so a machine takes WEB_CONCURRENCY x WEB_THREADS of them.
+The processes share their counters for /metrics in a directory that is made here (spotopt.monitoring.files).
 """
 
 import logging.config
@@ -16,6 +17,8 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "spotopt.settings")
 
 from django.conf import settings  # noqa: E402 (one reading of the environment and .env for server and application)
+
+from spotopt.monitoring import files  # noqa: E402
 
 logging.config.dictConfig(settings.LOGGING)
 
@@ -47,3 +50,18 @@ accesslog = None  # the application logs each request once, with tenant and agen
 control_socket_disable = True  # it would lie in the home directory, one for all servers of this user
 if Path("/dev/shm").is_dir():  # noqa: S108 (gunicorn makes an unguessable file there)
     worker_tmp_dir = "/dev/shm"  # noqa: S108 (on a slow disk the workers' sign of life would block)
+
+
+def on_starting(server):
+    files.open_directory()
+
+
+def child_exit(server, worker):
+    try:
+        files.retire(worker.pid)
+    except Exception:  # whatever it left must not end the server
+        server.log.exception("what process %s counted is lost", worker.pid)
+
+
+def on_exit(server):
+    files.close_directory()

@@ -7,17 +7,29 @@ from django.conf import settings
 from django.core import checks
 from django.db import connections
 
+from spotopt.common.addresses import is_network
+
 Messages = list[checks.CheckMessage]
 MIN_MYSQL, MIN_MARIADB = (8, 0, 11), (10, 6)
 
 
 @checks.register(checks.Tags.security, deploy=True)
 def secrets_are_strong(app_configs: Any, **kwargs: Any) -> Messages:
-    named = {"SECRET_KEY": settings.SECRET_KEY, "ADMIN_TOKEN": settings.ADMIN_TOKEN}
+    named = {name: getattr(settings, name) for name in ("SECRET_KEY", "ADMIN_TOKEN", "METRICS_TOKEN")}
     return [
         checks.Warning(f"{name} has too few different characters.", hint="Make a random one.", id="spotopt.W001")
         for name, value in named.items()
-        if len(set(value)) < 10
+        if value and len(set(value)) < 10
+    ]
+
+
+@checks.register(checks.Tags.security)
+def metrics_networks_are_networks(app_configs: Any, **kwargs: Any) -> Messages:
+    hint = "METRICS_NETWORKS takes addresses and networks, for example 10.0.0.0/8; until then it lets nobody in."
+    return [
+        checks.Error(f"METRICS_NETWORKS: {network!r} is no network.", hint=hint, id="spotopt.E004")
+        for network in settings.METRICS_NETWORKS
+        if not is_network(network)
     ]
 
 

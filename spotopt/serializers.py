@@ -34,10 +34,23 @@ class HealthMirroredOut(serializers.Serializer):
     decision_engine_loaded = serializers.BooleanField()
 
 
+class JobStateOut(serializers.Serializer):
+    """All but the first two are missing until it ran once."""
+
+    state = serializers.ChoiceField(choices=["ok", "failing", "overdue", "never ran"])
+    last_run = serializers.DateTimeField(allow_null=True)
+    last_success = serializers.DateTimeField(allow_null=True, required=False)
+    seconds = serializers.FloatField(required=False, help_text="What the last round took.")
+    failures = serializers.IntegerField(required=False, help_text="In a row.")
+    host = serializers.CharField(required=False)
+    report = serializers.CharField(required=False, help_text="What was done, or the kind of error.")
+
+
 class HealthDataOut(HealthMirroredOut):
     status = serializers.ChoiceField(choices=["healthy"])
     version = serializers.CharField()
     uptime_seconds = serializers.IntegerField(help_text="Of this process.")
+    jobs = serializers.DictField(child=JobStateOut(), required=False, help_text="With `details=true`.")
 
 
 class HealthOut(HealthMirroredOut):

@@ -33,7 +33,7 @@ def server_status(*, intervals: Mapping[str, float]) -> dict[str, Any]:
         if pending := status["database"]["pending_migrations"]:
             status["problems"].append(f"{len(pending)} migrations are pending: manage migrate")
             return status  # tables may be missing
-        status["jobs"] = _jobs(intervals)
+        status["jobs"] = job_states(intervals)
         status["agents"] = _numbers(Agent.objects.all(), "status")
         status["queues"] = {"commands": _commands(), "deliveries": _deliveries()}
         episodes = InterruptionEpisode.objects.filter(status__in=InterruptionEpisode.OPEN)
@@ -59,7 +59,8 @@ def _database() -> dict[str, Any]:
     return {"kind": kind, "version": version, "latency_ms": latency, "pending_migrations": pending}
 
 
-def _jobs(intervals: Mapping[str, float]) -> dict[str, Any]:
+def job_states(intervals: Mapping[str, float]) -> dict[str, Any]:
+    """How each job's last round went; one statement."""
     runs = {run.name: run for run in JobRun.objects.filter(name__in=intervals)}
     return {name: _job(runs.get(name), seconds) for name, seconds in intervals.items()}
 

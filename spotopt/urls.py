@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from spotopt import views
+from spotopt.monitoring.views import metrics
 
 handler404 = "spotopt.views.not_found"
 handler500 = "spotopt.views.server_error"
@@ -11,6 +12,7 @@ handler500 = "spotopt.views.server_error"
 urlpatterns = [
     path("", views.RootView.as_view()),
     path("health", views.HealthView.as_view()),
+    path("metrics", metrics),
     path("", include("spotopt.dashboard.urls")),  # before the admin: it has a login of its own
     path("admin/", admin.site.urls),
     path("", include("spotopt.schema")),

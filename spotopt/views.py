@@ -10,15 +10,18 @@ from django.db import Error, connection
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.utils.cache import patch_vary_headers
 from django.views import defaults
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 
-from spotopt.common import clock
+from spotopt.common import clock, metrics
 from spotopt.common.errors import DATABASE_AWAY, RETRY_AFTER_SECONDS, envelope
 from spotopt.common.middleware import error_response, is_api
 from spotopt.dashboard.views import dashboard
+from spotopt.monitoring.access import may_read_metrics
+from spotopt.monitoring.jobs import job_intervals
 from spotopt.schema import PublicView
 from spotopt.serializers import HealthOut, RootOut, UnhealthyOut
+from spotopt.status import job_states
 
 log = logging.getLogger(__name__)
 _started = time.monotonic()
@@ -55,13 +58,19 @@ class RootView(PublicView):
 
 
 class HealthView(PublicView):
-    @extend_schema(summary="Is the server well?", responses={200: HealthOut, 503: UnhealthyOut})
+    @extend_schema(
+        summary="Is the server well?",
+        parameters=[
+            OpenApiParameter("details", str, description="`true`: how the jobs are, for who may read `/metrics`.")
+        ],
+        responses={200: HealthOut, 503: UnhealthyOut},
+    )
     def get(self, request: Request) -> JsonResponse:
         """200 while the database answers, 503 otherwise (dashboard-api 2.1). Public and cheap: one SELECT 1."""
         timestamp = clock.isoformat(clock.now())
         if not _database_answers():
-            data = {"status": "unhealthy", "database": "disconnected", "timestamp": timestamp}
-            body = envelope("The database does not answer", "UNHEALTHY") | {"data": data}
+            state = {"status": "unhealthy", "database": "disconnected", "timestamp": timestamp}
+            body = envelope("The database does not answer", "UNHEALTHY") | {"data": state}
             return JsonResponse(body, status=503)
         mirrored: dict[str, Any] = {
             "timestamp": timestamp,
@@ -69,6 +78,8 @@ class HealthView(PublicView):
             "decision_engine_loaded": True,  # the built-in one is part of the server
         }
         data = mirrored | {"status": "healthy", "version": settings.VERSION, "uptime_seconds": _uptime()}
+        if request.query_params.get("details") == "true" and may_read_metrics(request._request):
+            data["jobs"] = job_states(job_intervals())
         return JsonResponse({"status": "success", "error": None, "data": data} | mirrored)
 
 
@@ -80,6 +91,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
     if is_api(request) and isinstance(sys.exception(), DATABASE_AWAY):
+        metrics.count_database_error(metrics.DatabaseTrouble.UNAVAILABLE)
         response = error_response("The database does not answer, try again", "UNAVAILABLE", 503)
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return response
@@ -94,6 +106,7 @@ def _database_answers() -> bool:
             cursor.execute("SELECT 1")
     except Error as error:
         log.warning("health: the database does not answer: %s", type(error).__name__)
+        metrics.count_database_error(metrics.DatabaseTrouble.UNAVAILABLE)
         return False
     return True
 

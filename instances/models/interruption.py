@@ -57,7 +57,10 @@ class InterruptionEpisode(models.Model):
 
     class Meta:
         db_table = "interruption_episodes"
-        indexes = [models.Index(fields=["pool_id", "detected_at"], name="episode_by_pool")]
+        indexes = [
+            models.Index(fields=["pool_id", "detected_at"], name="episode_by_pool"),
+            models.Index(fields=["detected_at"], name="episode_by_time"),  # figures of all clients, /metrics
+        ]
         constraints = [
             models.UniqueConstraint(fields=["open_for", "instance_id", "kind"], name="episode_one_open"),
             models.CheckConstraint(

@@ -48,7 +48,7 @@ from instances.services import (
     terminations,
 )
 from notifications.services import emit
-from spotopt.common import clock
+from spotopt.common import clock, logs
 from spotopt.common.errors import Invalid
 from spotopt.common.serializers import SuccessOut
 
@@ -78,6 +78,7 @@ class RegistrationViewSet(viewsets.ViewSet):
             raise
         registered = registration.register(client=client, body=body)
         agent, is_primary = registered.agent, registered.role == "primary"
+        logs.agent.set(agent.public_id)
         response = Response(
             {
                 "agent_id": agent.public_id,

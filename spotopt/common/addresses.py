@@ -1,4 +1,5 @@
 import ipaddress
+from collections.abc import Iterable
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -14,9 +15,26 @@ def peer_address(request: HttpRequest) -> str:
     return address
 
 
-def _is_trusted(address: str) -> bool:
+def is_within(address: str, networks: Iterable[str]) -> bool:
+    """False for what is no address or no network."""
     try:
         ip = ipaddress.ip_address(address)
-        return any(ip in ipaddress.ip_network(proxy, strict=False) for proxy in settings.TRUSTED_PROXIES)
+        return any(ip in ipaddress.ip_network(network, strict=False) for network in networks)
     except ValueError:
         return False
+
+
+def is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(address: str) -> bool:
+    return is_within(address, ["127.0.0.0/8", "::1"])
+
+
+def _is_trusted(address: str) -> bool:
+    return is_within(address, settings.TRUSTED_PROXIES)

@@ -8,6 +8,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.db import IntegrityError, OperationalError, connections, models, transaction
 
+from spotopt.common import metrics
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -42,6 +44,7 @@ def retried(func: Callable[P, T]) -> Callable[P, T]:
                 code = error.args[0] if error.args else None
                 if code not in _LOST_RACE or attempt == ATTEMPTS - 1 or transaction.get_connection().in_atomic_block:
                     raise
+                metrics.count_database_error(metrics.DatabaseTrouble.LOST_RACE)
                 # At random, or the same ones would meet again.
                 time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 (chance, not cryptography)
         raise AssertionError("unreachable")

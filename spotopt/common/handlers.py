@@ -13,6 +13,7 @@ from rest_framework.serializers import as_serializer_error
 from rest_framework.views import exception_handler as drf_exception_handler
 from rest_framework.views import set_rollback
 
+from spotopt.common import metrics
 from spotopt.common.errors import DATABASE_AWAY, RETRY_AFTER_SECONDS, Answered, DomainError, envelope
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ def _unexpected(exc: Exception, where: str) -> Response:
     set_rollback()
     if isinstance(exc, DATABASE_AWAY):
         log.error("the database failed in %s", where, exc_info=exc)
+        metrics.count_database_error(metrics.DatabaseTrouble.UNAVAILABLE)
         body = envelope("The database does not answer, try again", "UNAVAILABLE")
         return Response(body, status=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
     log.error("unhandled error in %s", where, exc_info=exc)

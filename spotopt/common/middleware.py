@@ -8,7 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
-from spotopt.common import logs
+from spotopt.common import logs, metrics
 from spotopt.common.errors import envelope
 
 log = logging.getLogger("spotopt.request")
@@ -28,7 +28,7 @@ _UPLOADS = ("/api/admin/ml-models/upload", "/api/admin/decision-engine/upload")
 
 
 class RequestLogMiddleware:
-    """One log line per request, and an id that links it to everything logged on the way."""
+    """One log line per request, and an id that links it to everything logged on the way; counted for /metrics."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -39,11 +39,13 @@ class RequestLogMiddleware:
         logs.start_request(identifier=uuid.uuid4().hex[:16])
         started = time.monotonic()
         response = self.get_response(request)
+        seconds = time.monotonic() - started
+        metrics.count_request(request, status=response.status_code, seconds=seconds)
         extra = {
             "method": request.method,
             "path": request.path,  # without the query, where people put tokens
             "status": response.status_code,
-            "ms": round((time.monotonic() - started) * 1000, 1),
+            "ms": round(seconds * 1000, 1),
         }
         if _SAFE_ID.fullmatch(given):
             extra["caller_request_id"] = given

@@ -42,6 +42,8 @@ def test_good_settings_pass(settings):
         ({"CORS_ALLOW_ALL_ORIGINS": True}, "spotopt.W003"),
         ({"ALLOWED_HOSTS": ["*"]}, "spotopt.W004"),
         ({"SIMULATED_CLOCK_FILE": "/tmp/clock"}, "spotopt.E001"),
+        ({"METRICS_TOKEN": "changeme" * 5}, "spotopt.W001"),
+        ({"METRICS_NETWORKS": ["10.0.0.0/8", "everybody"]}, "spotopt.E004"),
     ],
 )
 def test_each_danger_is_named(settings, changed, id):

@@ -74,6 +74,7 @@ def test_the_example_names_only_variables_there_are():
         "docs/dashboard.md",
         "docs/api.md",
         "docs/migration.md",
+        "docs/monitoring.md",
     ],
 )
 def test_commands_and_files_that_a_document_names_exist(document):
