@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -11,7 +11,6 @@ from decisions.models import Recommendation, Shadow, ShadowDay
 from decisions.selectors.shadows import bills_of, with_sums
 from decisions.services import approvals
 from spotopt.common.admin import HistoryAdmin, ReadOnlyAdmin
-from spotopt.common.errors import DomainError
 
 
 @admin.register(Recommendation)
@@ -25,28 +24,20 @@ class RecommendationAdmin(HistoryAdmin):
     search_fields = ["=public_id", "=agent__public_id", "=client__public_id", "=command_id", "=decision_id"]
     actions = ["approve", "reject"]
 
-    def has_operate_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("decisions.change_recommendation")
+    def suits(self, action: str, row: Recommendation) -> bool:
+        return row.status == Recommendation.Status.PENDING
 
     @admin.action(description="Approve: order these moves", permissions=["operate"])
     def approve(self, request: HttpRequest, queryset: QuerySet[Recommendation]) -> None:
-        self._decide(request, queryset, approvals.approve, "ordered")
+        self.on_each(request, queryset, lambda one: self._decided(request, one, approvals.approve))
 
     @admin.action(description="Reject these moves", permissions=["operate"])
     def reject(self, request: HttpRequest, queryset: QuerySet[Recommendation]) -> None:
-        self._decide(request, queryset, approvals.reject, "rejected")
+        self.on_each(request, queryset, lambda one: self._decided(request, one, approvals.reject))
 
-    def _decide(
-        self, request: HttpRequest, queryset: QuerySet[Recommendation], decide: Callable[..., Recommendation], word: str
-    ) -> None:
-        for one in queryset.select_related("agent"):
-            name = f"{one.agent}: {one.target_pool_id or one.target_mode}"
-            try:
-                decide(recommendation=one, actor=request.user.get_username())
-            except DomainError as refusal:
-                self.message_user(request, f"{name}: {refusal.message}", messages.ERROR)
-            else:
-                self.message_user(request, f"{name} {word}", messages.SUCCESS)
+    def _decided(self, request: HttpRequest, one: Recommendation, decide: Callable[..., Recommendation]) -> str:
+        decided = decide(recommendation=one, actor=request.user.get_username())
+        return f"the move of {one.agent} was {decided.status}"
 
 
 @admin.register(Shadow)

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from decisions.engine import Action, Decision, History, Mode, Placement, Situation, State, decide
+from decisions.engine import Action, Decision, History, Mode, Placement, Situation, State
 from decisions.models import Shadow, ShadowStay
+from decisions.services.deciding import rulings
 from decisions.services.records import Evaluation
 from decisions.services.situations import WEEK
 from instances.models import Switch
@@ -54,10 +55,10 @@ def _go_on(shadows: list[Shadow], by_agent: Mapping[int, Evaluation], now: datet
             _join(one, evaluation, now)
         else:
             situations[one.agent_id] = _situation(one, evaluation, now)
-    decisions = {pk: decide(situation) for pk, situation in situations.items()}
+    ruled = rulings(situations)
     for one in shadows:
-        if one.agent_id in decisions:
-            _step(one, situations[one.agent_id], decisions[one.agent_id])
+        if one.agent_id in ruled:
+            _step(one, situations[one.agent_id], ruled[one.agent_id].decision)
         one.real_instance_id, one.followed_at = by_agent[one.agent_id].agent.instance_id, now
     return [one for one in shadows if _where(one) != before[one.agent_id]]
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 import time_machine
+from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -382,13 +383,14 @@ class TestTheConsole:
         return [str(message) for message in answer.context["messages"]]
 
     def test_approves_and_says_by_whom(self, console, waiting, agent, staff):
-        assert self.act(console, "approve", waiting) == [f"{agent.logical_agent_id}: {CHEAP} ordered"]
+        assert self.act(console, "approve", waiting) == [f"{waiting}: the move of {agent} was approved"]
         assert Command.objects.count() == 1
         assert SystemEvent.objects.get(event_type="recommendation_approved").actor == staff.username
+        assert LogEntry.objects.get(object_id=waiting.pk).user == staff
 
     def test_rejects_and_says_what_was_decided_already(self, console, waiting, agent):
-        assert self.act(console, "reject", waiting) == [f"{agent.logical_agent_id}: {CHEAP} rejected"]
-        assert self.act(console, "approve", waiting) == [f"{agent.logical_agent_id}: {CHEAP}: It is rejected already"]
+        assert self.act(console, "reject", waiting) == [f"{waiting}: the move of {agent} was rejected"]
+        assert self.act(console, "approve", waiting) == [f"{waiting}: It is rejected already"]
         assert not Command.objects.exists()
 
     def test_sets_protection_and_mode_of_an_agent(self, console, agent, staff):
