@@ -7,6 +7,7 @@ place in these rules. For other divisions make groups of your own; permissions c
 from typing import Any
 
 from django.apps.registry import Apps
+from django.apps.registry import apps as installed
 
 READ_ONLY, OPERATORS, ADMINISTRATORS = "Read-only", "Operators", "Administrators"
 ROLES = (READ_ONLY, OPERATORS, ADMINISTRATORS)
@@ -35,8 +36,8 @@ def _is_operated(app_label: str, model: str) -> bool:
     return (app_label in FLEET or name in ALSO_OPERATED) and name not in NOT_OPERATED
 
 
-def give_permissions(app_config: Any, using: str, apps: Apps, **kwargs: Any) -> None:
-    """On post_migrate, after Django made the app's permissions. Changes nothing where all is as it should be."""
+def give_permissions(app_config: Any, using: str, apps: Apps = installed, **kwargs: Any) -> None:
+    """On post_migrate, which `flush` sends, too, after Django made the app's permissions. Changes only what differs."""
     try:
         group: Any = apps.get_model("auth", "Group")
         permission: Any = apps.get_model("auth", "Permission")

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from clients.roles import ROLES
 from spotopt.common.admin import HistoryAdmin, ReadOnlyAdmin
-from spotopt.models import JobRun
+from spotopt.models import JobLease, JobRun
 
 admin.site.unregister([User, Group])
 
@@ -21,6 +21,15 @@ class JobRunAdmin(ReadOnlyAdmin):
     list_filter = ["succeeded"]
     ordering = ["name"]
     search_fields = ["name", "host"]
+
+
+@admin.register(JobLease)
+class JobLeaseAdmin(ReadOnlyAdmin):
+    """Which process runs a job now; `until` lies a few seconds ahead while it lives."""
+
+    list_display = ["name", "holder", "until"]
+    ordering = ["name"]
+    search_fields = ["name", "holder"]
 
 
 @admin.register(LogEntry)

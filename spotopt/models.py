@@ -30,3 +30,17 @@ class JobRun(models.Model):
         """No success within three intervals and a minute."""
         allowed = timedelta(seconds=3 * interval_seconds + 60)
         return self.last_success_at is None or clock.now() - self.last_success_at > allowed
+
+
+class JobLease(models.Model):
+    """Who runs a periodic job, where several processes could (`spotopt.common.job_leases`)."""
+
+    name = ExactCharField(max_length=64, unique=True)
+    holder = ExactCharField(max_length=255, default="", blank=True)  # host:process:random
+    until = models.DateTimeField()
+
+    class Meta:
+        db_table = "job_leases"
+
+    def __str__(self) -> str:
+        return self.name

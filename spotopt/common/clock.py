@@ -17,6 +17,11 @@ def now() -> datetime:
     return timezone.now()
 
 
+def machine_now() -> datetime:
+    """Aware UTC time of this machine, never simulated: for what is about processes and files, not about the fleet."""
+    return timezone.now()
+
+
 def isoformat(at: datetime | None) -> str | None:
     """`2025-01-05T10:00:00Z` (milliseconds only where there are any); None stays None."""
     if at is None:

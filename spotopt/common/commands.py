@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 
 from spotopt.common import clock, job_runs
+from spotopt.common.job_leases import RENEW_SECONDS, Leases
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +35,24 @@ class JobCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         dry_run = bool(options.get("dry_run"))
         if options["loop"]:
-            self.repeat(StopSignal(), interval_seconds=options["interval"], dry_run=dry_run)
+            with Leases([self.name]).kept() as leases:
+                self.repeat(StopSignal(), leases, interval_seconds=options["interval"], dry_run=dry_run)
         else:
             self.stdout.write(self.run_once(dry_run=dry_run))
 
-    def repeat(self, stop: "StopSignal", *, interval_seconds: float | None = None, dry_run: bool = False) -> None:
+    def repeat(
+        self, stop: "StopSignal", leases: Leases, *, interval_seconds: float | None = None, dry_run: bool = False
+    ) -> None:
+        """While another process holds the lease of this job, wait for it."""
+        pause = self.interval_seconds if interval_seconds is None else interval_seconds
         while not stop.requested:
-            self.run_and_log(dry_run=dry_run)
+            if not leases.holds(self.name):
+                stop.sleep(min(pause, RENEW_SECONDS))
+                continue
+            with leases.round_of(self.name):
+                self.run_and_log(dry_run=dry_run)
             close_old_connections()  # a broken one must not fail every round from now on
-            stop.sleep(self.interval_seconds if interval_seconds is None else interval_seconds)
+            stop.sleep(pause)
 
     def run_and_log(self, *, dry_run: bool = False) -> bool:
         """A round that cannot end a loop: a failure is logged, False is returned, and the next round starts afresh."""

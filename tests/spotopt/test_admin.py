@@ -26,7 +26,7 @@ from decisions.models import (
 from instances.models import Instance, LaunchFailure, OnDemandPriceHistory, Pool, SpotPriceHistory
 from notifications.models import EmailRecipient, PricingAlert, SystemEvent, WebhookEndpoint
 from spotopt.common import clock
-from spotopt.models import JobRun
+from spotopt.models import JobLease, JobRun
 from tests.factories import (
     AgentFactory,
     ClientFactory,
@@ -101,6 +101,7 @@ def fill(number):
             name=f"{n}.py", sha256=f"{n:064}", size=1, uploaded_by="operator", status="archived"
         )
         JobRun.objects.create(name=f"job_{n}", started_at=now, seconds=0.1, succeeded=True)
+        JobLease.objects.create(name=f"job_{n}", until=now)
         LogEntry.objects.log_actions(OperatorFactory().pk, [agent], CHANGE, "Enable")
         ClientDay.objects.create(client=agent.client, day=now.date())
         SwitchTally.objects.get_or_create(agent=agent, defaults={"client": agent.client})

@@ -4,6 +4,7 @@ import logging
 import signal
 import threading
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
@@ -13,6 +14,7 @@ from django.core.management import CommandError, call_command
 
 from spotopt.common import clock, job_runs
 from spotopt.common.commands import JobCommand, StopSignal
+from spotopt.common.job_leases import Leases
 from spotopt.management.commands import run_jobs
 
 
@@ -48,6 +50,16 @@ class Job(JobCommand):
         if self.fails:
             raise RuntimeError("out of order")
         return "done"
+
+
+class AllMine:
+    """Every lease, without a database."""
+
+    def holds(self, name):
+        return True
+
+    def round_of(self, name):
+        return nullcontext()
 
 
 class StopWhen:
@@ -86,19 +98,19 @@ def jobs(monkeypatch):
 
 def test_a_job_runs_at_once_and_then_at_its_interval(traveller):
     job = Job("job", every=15)
-    job.repeat(stop_after(120, traveller))
+    job.repeat(stop_after(120, traveller), AllMine())
     assert [(at - job.rounds[0]).total_seconds() for at in job.rounds] == list(range(0, 120, 15))
 
 
 def test_the_interval_can_be_chosen(traveller):
     job = Job("job", every=15)
-    job.repeat(stop_after(120, traveller), interval_seconds=60)
+    job.repeat(stop_after(120, traveller), AllMine(), interval_seconds=60)
     assert len(job.rounds) == 2
 
 
 def test_a_failing_job_is_logged_and_goes_on(traveller, caplog, looks_at_connections, noted):
     job = Job("broken", every=10, fails=True)
-    job.repeat(stop_after(30, traveller))
+    job.repeat(stop_after(30, traveller), AllMine())
     assert len(job.rounds) == 3
     assert caplog.text.count("broken failed") == 3
     assert noted == [("broken", False)] * 3
@@ -141,11 +153,13 @@ def test_a_signal_ends_the_pause_and_the_loop(stop, number):
     signal.raise_signal(number)
     stop.sleep(3600)
     job = Job("job", every=3600)
-    job.repeat(stop)
+    job.repeat(stop, AllMine())
     assert job.rounds == []
 
 
-def test_a_slow_job_keeps_no_other_waiting(stop):
+def test_a_slow_job_keeps_no_other_waiting(stop, monkeypatch):
+    monkeypatch.setattr("spotopt.common.job_leases._take", lambda names, holder, now: set(names))
+    monkeypatch.setattr(Leases, "give_back", lambda leases: None)
     slow, urgent = Job("slow", every=60), Job("urgent", every=0.01)
     done = threading.Event()
     slow.run = lambda: str(done.wait(30))

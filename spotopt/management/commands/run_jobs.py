@@ -7,6 +7,7 @@ from django.core.management import get_commands, load_command_class
 from django.core.management.base import BaseCommand, CommandError
 
 from spotopt.common.commands import JobCommand, StopSignal
+from spotopt.common.job_leases import Leases
 
 # All periodic jobs of the server. Each is a command of its own, with its own interval.
 JOBS = [
@@ -24,10 +25,10 @@ LOOK_SECONDS = 0.2
 
 
 class Command(BaseCommand):
-    help = "Run all periodic jobs, each at its own interval, until SIGTERM or Ctrl-C. Several copies do no harm."
+    help = "Run all periodic jobs, each at its own interval, until SIGTERM or Ctrl-C. Several copies share them."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--once", action="store_true", help="one round of every job, then end")
+        parser.add_argument("--once", action="store_true", help="one round of every job here and now, then end")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.ENABLE_BACKGROUND_JOBS:
@@ -49,12 +50,13 @@ def run_each(jobs: list[JobCommand]) -> None:
 
 def repeat_all(jobs: list[JobCommand], stop: StopSignal) -> None:
     """A thread each: a failover must not wait until a large clean-up is done."""
-    threads = [threading.Thread(target=job.repeat, args=[stop], name=job.name) for job in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(LOOK_SECONDS)  # a bare join would keep signals from being heard
+    with Leases([job.name for job in jobs]).kept() as leases:
+        threads = [threading.Thread(target=job.repeat, args=[stop, leases], name=job.name) for job in jobs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(LOOK_SECONDS)  # a bare join would keep signals from being heard
 
 
 def load_job(name: str) -> JobCommand:
