@@ -112,7 +112,7 @@ def _column(found: Mapping[str, Any], name: str, count: int, *, highest: float) 
         raise WorkerFailed(f"{name} has not one value for each row")
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= highest:
-            shown = value if isinstance(value, float) else f"a {type(value).__name__}"
+            shown = f"{value:.4g}" if isinstance(value, float) else f"a {type(value).__name__}"
             raise WorkerFailed(f"{name} is {shown}, not a number from 0 to {highest:g}")
     return [float(value) for value in values]
 

@@ -32,7 +32,7 @@ from decisions.engine import Limits, risk_value_hours
 from decisions.features import features_of
 from decisions.models import ModelSession
 from decisions.services.deciding import BUILT_IN
-from decisions.services.predictions import Models, asked
+from decisions.services.predictions import SECONDS, Models, asked
 from decisions.services.samples import ONDEMAND_PRICE, sample_candidates
 from decisions.services.workers import WorkerFailed
 from instances.models import Pool
@@ -85,22 +85,25 @@ def trial_of(session: ModelSession) -> Trial:
 
     A live session that cannot be asked counts as the built-in hazard, as it does in life.
     """
+    live = _rival(session)
     deadline = time.monotonic() + settings.MODEL_BACKTEST_SECONDS / 2  # a workload begun is finished
-    live = ModelSession.objects.filter(status=ModelSession.Status.ACTIVE).exclude(pk=session.pk).first()
-    blank = Trial(Status.UNFINISHED, clock.isoformat(clock.now()) or "", margin=settings.MODEL_BACKTEST_MARGIN)
-    with ExitStack() as stack:
-        models = stack.enter_context(asked(session, seconds=settings.MODEL_BACKTEST_SECONDS))
+    trial = Trial(
+        Status.TOO_LITTLE_HISTORY,
+        tried_at=clock.isoformat(clock.now()) or "",
+        against=live.public_id if live else BUILT_IN,
+        margin=settings.MODEL_BACKTEST_MARGIN,
+    )
+    with ExitStack() as workers:
+        models = workers.enter_context(asked(session, seconds=settings.MODEL_BACKTEST_SECONDS))
         try_out(models)
-        rival = _rival(live, stack)
-        if live is not None and rival is not None:
-            blank = replace(blank, against=live.public_id)
         markets, known = _recorded_markets()
-        blank = replace(blank, found=len(markets), days=_days(markets))
         enough = [market for market in markets if market.slots * market.slot >= ENOUGH]
+        trial = replace(trial, found=len(enough), days=_days(markets))
         if not enough:
-            return replace(blank, status=Status.TOO_LITTLE_HISTORY)
+            return trial
+        rival = workers.enter_context(asked(live, seconds=settings.MODEL_BACKTEST_SECONDS)) if live else None
         pairs = list(_replayed(enough, known, models, rival, deadline))
-    return _judged(replace(blank, found=len(enough)), pairs)
+    return _judged(trial, pairs)
 
 
 def try_out(models: Models) -> None:
@@ -109,15 +112,17 @@ def try_out(models: Models) -> None:
     models.predict([features_of(one, ondemand_price=ONDEMAND_PRICE, now=now) for one in sample_candidates(now=now)])
 
 
-def _rival(live: ModelSession | None, stack: ExitStack) -> Models | None:
+def _rival(session: ModelSession) -> ModelSession | None:
+    """The live session, if it answers; else the built-in hazard decides at present."""
+    live = ModelSession.objects.filter(status=ModelSession.Status.ACTIVE).exclude(pk=session.pk).first()
     if live is None:
         return None
     try:
-        models = stack.enter_context(asked(live, seconds=settings.MODEL_BACKTEST_SECONDS))
-        try_out(models)
+        with asked(live, seconds=min(SECONDS, settings.MODEL_BACKTEST_SECONDS)) as models:
+            try_out(models)
     except WorkerFailed:
         return None
-    return models
+    return live
 
 
 def _recorded_markets() -> tuple[list[Market], Mapping[str, Experience]]:
@@ -175,8 +180,7 @@ def _foretold(market: Market, known: Mapping[str, Experience], models: Models) -
 
 def _judged(trial: Trial, pairs: Sequence[tuple[Outcome, Outcome]]) -> Trial:
     if not pairs:
-        return trial
-
+        return replace(trial, status=Status.UNFINISHED)
     mine, others = ([pair[side] for pair in pairs] for side in (0, 1))
     score, score_against = (round(_mean(100 * one.score for one in side), 3) for side in (mine, others))
     moves, moves_against = (round(_mean(one.moves / one.weeks for one in side), 3) for side in (mine, others))
