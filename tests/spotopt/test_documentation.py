@@ -75,6 +75,8 @@ def test_the_example_names_only_variables_there_are():
         "docs/api.md",
         "docs/migration.md",
         "docs/monitoring.md",
+        "docs/models.md",
+        "docs/security.md",
     ],
 )
 def test_commands_and_files_that_a_document_names_exist(document):
