@@ -82,6 +82,7 @@ class SwitchTally(models.Model):
 
     class Meta:
         db_table = "switch_tallies"
+        verbose_name_plural = "switch tallies"
 
     def __str__(self) -> str:
         return f"{self.agent_id}"

@@ -119,11 +119,15 @@ class ReplicaAdmin(ReadOnlyAdmin):
     def suits(self, action: str, row: Any) -> bool:
         return bool(row.is_active) and (action != "promote" or bool(row.instance_id))
 
+    def describe(self, row: Any) -> str:
+        return f"standby {row.instance_id or row.public_id} of {row.agent}, {row.pool_id or 'on-demand'}, {row.status}"
+
     @admin.action(description="Make it the primary …", permissions=["operate"])
     def promote(self, request: HttpRequest, queryset: QuerySet[Replica]) -> HttpResponse | None:
         if not is_confirmed(request):
             warning = "The workload moves to this standby at once; the instance it runs on now is replaced."
-            return self.ask(request, queryset, title="Make it the primary", warning=warning)
+            rows = queryset.select_related("agent")
+            return self.ask(request, rows, title="Make it the primary", warning=warning)
         actor = request.user.get_username()
 
         def act(replica: Replica) -> str:
@@ -142,7 +146,8 @@ class ReplicaAdmin(ReadOnlyAdmin):
     def end(self, request: HttpRequest, queryset: QuerySet[Replica]) -> HttpResponse | None:
         if not is_confirmed(request):
             warning = "Its instance is terminated. In manual replica mode another one is launched in its place."
-            return self.ask(request, queryset, title="End the standby", warning=warning)
+            rows = queryset.select_related("agent")
+            return self.ask(request, rows, title="End the standby", warning=warning)
         actor = request.user.get_username()
 
         def act(replica: Replica) -> str:

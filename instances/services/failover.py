@@ -144,7 +144,10 @@ def sweep_agent(*, agent_pk: int) -> bool:
 
 @retried_transaction
 def promote_by_hand(*, agent: Agent, replica: Replica, keeps_old: bool, actor: str) -> Outcome:
-    """3.24. The caller has checked that the standby may be promoted; here only the race is decided."""
+    """3.24. The caller has checked that the standby may be promoted; here only the race is decided.
+
+    Where AWS is taking the primary back, that interruption is over with it, as if the server had done it.
+    """
     agent = lock_agent(agent.pk)
     now = clock.now()
     replica.refresh_from_db()
@@ -154,7 +157,8 @@ def promote_by_hand(*, agent: Agent, replica: Replica, keeps_old: bool, actor: s
     is_gone = replica.instance_id in replicas.without_machine(agent)
     if not replica.is_active or not replica.instance_id or is_gone or primary is None:
         return Outcome(False, "conflict", "It was closed or promoted in the meantime", replica)
-    _promote(agent, primary, replica, now, trigger="manual", actor=actor)
+    opened = episodes.open_of(agent=agent, instance_id=primary.instance_id, kind=Kind.TERMINATION)
+    _promote(agent, primary, replica, now, trigger="manual", actor=actor, episode=None if keeps_old else opened)
     if keeps_old:
         _keep_as_standby(agent, primary, now)
     replicas.keep_one(agent=agent, at=now)

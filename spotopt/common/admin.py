@@ -62,6 +62,10 @@ class OpsAdmin(admin.ModelAdmin):
         """Whether the button makes sense on the row's page. The service decides whether it may be."""
         return True
 
+    def describe(self, row: Any) -> str:
+        """In questions and messages, which begin with a capital: a bare id would get one, too."""
+        return f"{self.opts.verbose_name} {row}"
+
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         allowed: dict[str, Any] = super().get_actions(request)
         return {
@@ -93,7 +97,7 @@ class OpsAdmin(admin.ModelAdmin):
         """Each for itself: some may be refused. `act` says what was done; what it says is shown and noted."""
         request.console_noted = True  # type: ignore[attr-defined]
         for row in rows:
-            name = str(row)
+            name = self.describe(row)
             try:
                 said = act(row)
             except DomainError as refusal:
@@ -112,7 +116,7 @@ class OpsAdmin(admin.ModelAdmin):
             "warning": warning,
             "form": form,
             "opts": self.opts,
-            "rows": queryset,
+            "rows": [(row.pk, self.describe(row)) for row in queryset],
             "action": request.POST["action"],
             "back": safe_return(request),
         }

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Max, Model, Q
+from django.db.models.functions import Coalesce
 
 from agents.models import Agent, Command
 from decisions.models import Recommendation
@@ -90,7 +91,7 @@ def _interruption(episode: InterruptionEpisode, standby: Replica | None, now: da
     left = int((episode.deadline_at - now).total_seconds()) if episode.deadline_at else None
     details = [episode.instance_id]
     if left is not None:
-        details.append(f"{left} s left" if left > 0 else "past its deadline")
+        details.append(_remaining(left))
     details.append("a standby can take over" if standby else "no standby can take over yet")
     return Problem(
         what=f"Drill: {what}" if episode.is_drill else what,
@@ -101,6 +102,12 @@ def _interruption(episode: InterruptionEpisode, standby: Replica | None, now: da
         since=episode.detected_at,
         presses=_take_over(standby) if is_termination else [],
     )
+
+
+def _remaining(seconds: int) -> str:
+    if seconds <= 0:
+        return "past its deadline"
+    return f"{seconds} s left" if seconds <= 120 else f"{seconds // 60} min left"
 
 
 def _silent(agent: Agent, standby: Replica | None) -> Problem:
@@ -147,17 +154,16 @@ def _terminations() -> Iterator[Problem]:
 
 
 def _orders(now: datetime) -> Iterator[Problem]:
-    """Of the last day, unless the agent carried out a later one for the same purpose. The newest of each."""
+    """Of the last day, unless its agent has, or carried out, a later one for the same purpose. The newest of each."""
     since = now - RECENT
     dead = [Command.Status.FAILED, Command.Status.EXPIRED]
     failed = Command.objects.filter(status__in=dead, completed_at__gte=since).select_related("agent", "client")
     newest: dict[tuple[int, str], Command] = {}
     for command in failed.order_by("-completed_at")[: 4 * SHOWN]:
         newest.setdefault((command.agent_id, command.purpose), command)
-    completed = Command.objects.filter(
-        agent__in={agent for agent, _ in newest}, status=Command.Status.COMPLETED, completed_at__gte=since
-    )
-    later = completed.order_by().values_list("agent_id", "purpose").annotate(at=Max("completed_at"))
+    better = Q(status=Command.Status.COMPLETED, completed_at__gte=since) | Q(status__in=Command.OPEN)
+    others = Command.objects.filter(better, agent__in={agent for agent, _ in newest}).order_by()
+    later = others.values_list("agent_id", "purpose").annotate(at=Max(Coalesce("completed_at", "created_at")))
     solved = {(agent, purpose) for agent, purpose, at in later if at > (_failed_at(newest, agent, purpose) or at)}
     for command in [c for key, c in newest.items() if key not in solved and not c.agent.is_deleted][:SHOWN]:
         is_move = command.purpose == Command.Purpose.SWITCH and bool(command.agent.instance_id)

@@ -10,7 +10,7 @@ from instances.models import Instance, Replica
 from instances.services.departures import delete_agent
 from spotopt.common import clock
 from tests.dialects import V4
-from tests.factories import AgentFactory, InstanceFactory, PoolFactory, ReplicaFactory
+from tests.factories import AgentFactory, InstanceFactory, InterruptionEpisodeFactory, PoolFactory, ReplicaFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -255,6 +255,18 @@ class TestPromotion:
         self.promote(admin_api, v4, ready, demote_old_primary=True)
         assert Instance.objects.get(instance_id="i-0aaa").status == "running_replica"
         assert Replica.objects.active().get().instance_id == "i-0aaa"
+
+    def test_by_hand_during_an_interruption_is_its_end(self, v4, ready, admin_api):
+        """As if the server had done it: the old host is AWS's to end, and nobody waits for anything more."""
+        agent = Agent.objects.get()
+        deadline = clock.now() + timedelta(seconds=90)
+        episode = InterruptionEpisodeFactory(agent=agent, instance_id="i-0aaa", deadline_at=deadline)
+        self.promote(admin_api, v4, ready)
+        episode.refresh_from_db()
+        agent.refresh_from_db()
+        old = Instance.objects.get(instance_id="i-0aaa")
+        assert (episode.status, episode.response) == ("resolved", "promoted-existing-replica")
+        assert (old.status, old.notice_deadline, agent.interruptions_handled) == ("terminating", deadline, 1)
 
     def test_waits_for_the_sync(self, v4, replica, admin_api):
         put(v4, replica, "i-0bbb")

@@ -73,6 +73,7 @@ def test_the_example_names_only_variables_there_are():
         "docs/notifications.md",
         "docs/dashboard.md",
         "docs/api.md",
+        "docs/console.md",
         "docs/migration.md",
         "docs/monitoring.md",
         "docs/models.md",

@@ -68,7 +68,7 @@ class TestMoves:
         PoolFactory(az="us-east-1b", price="0.01")
         PoolFactory(az="us-east-1c", price="0.02")
         said = operator.told(Agent, "move", agent, target=target)
-        assert said == [f"web: the move to {ordered[1] or ordered[0]} was ordered"]
+        assert said == [f"agent web: the move to {ordered[1] or ordered[0]} was ordered"]
         command = Command.objects.get()
         assert (command.target_mode, command.target_pool_id) == ordered
         assert SystemEvent.objects.get(event_type="manual_switch_requested").actor == operator.user.username
@@ -81,7 +81,7 @@ class TestMoves:
     def test_that_are_refused_say_why_and_the_others_go_on(self, operator, agent):
         offline = AgentFactory(logical_agent_id="mail", status="offline")
         said = operator.told(Agent, "move", agent, offline, target="ondemand")
-        assert sorted(said) == ["mail: The agent is offline", "web: the move to ondemand was ordered"]
+        assert sorted(said) == ["agent mail: The agent is offline", "agent web: the move to ondemand was ordered"]
         texts = LogEntry.objects.order_by("object_repr").values_list("object_repr", "change_message")
         assert list(texts) == [
             ("mail", "Refused: The agent is offline"),
@@ -96,16 +96,16 @@ class TestMoves:
 
 class TestAgents:
     def test_are_disabled_and_enabled(self, operator, agent):
-        assert operator.told(Agent, "disable", agent) == ["web: disabled"]
+        assert operator.told(Agent, "disable", agent) == ["agent web: disabled"]
         agent.refresh_from_db()
         assert not agent.enabled
-        assert operator.told(Agent, "enable", agent) == ["web: enabled"]
+        assert operator.told(Agent, "enable", agent) == ["agent web: enabled"]
         actors = SystemEvent.objects.filter(event_type="agent_toggled").values_list("actor", flat=True)
         assert list(actors) == [operator.user.username] * 2
 
     def test_are_removed_after_a_question(self, operator, agent):
         assert "history stays" in operator.press(Agent, "remove", agent).content.decode()
-        assert operator.told(Agent, "remove", agent) == ["web: removed"]
+        assert operator.told(Agent, "remove", agent) == ["agent web: removed"]
         agent.refresh_from_db()
         assert agent.is_deleted
 
@@ -156,7 +156,7 @@ class TestStandbys:
 class TestOrders:
     def test_that_wait_are_taken_back(self, operator, agent):
         command = CommandFactory(agent=agent)
-        assert operator.told(Command, "cancel", command) == [f"{command}: cancelled"]
+        assert operator.told(Command, "cancel", command) == [f"command {command}: cancelled"]
         command.refresh_from_db()
         assert (command.status, command.message) == ("cancelled", f"cancelled by {operator.user.username}")
         assert SystemEvent.objects.get(event_type="command_cancelled").actor == operator.user.username
@@ -190,7 +190,7 @@ class TestTerminations:
 
     def test_that_are_held_are_released(self, operator, agent, zombie, tenant_api):
         assert "Look first" in operator.press(Instance, "release_termination", zombie).content.decode()
-        assert operator.told(Instance, "release_termination", zombie) == [f"{zombie}: may be terminated"]
+        assert operator.told(Instance, "release_termination", zombie) == [f"instance {zombie}: may be terminated"]
         tenant_api.bearer(token_of(agent.client))
         due = tenant_api.get(f"/api/agents/{agent.public_id}/instances-to-terminate").json()["instances"]
         assert [one["instance_id"] for one in due] == [zombie.instance_id]
@@ -209,7 +209,7 @@ class TestTerminations:
         assert "is not held back" in operator.told(Instance, "release_termination", zombie)[0]
 
     def test_an_instance_that_is_gone_is_said_to_be(self, operator, zombie):
-        assert operator.told(Instance, "confirm_gone", zombie) == [f"{zombie}: counts as gone"]
+        assert operator.told(Instance, "confirm_gone", zombie) == [f"instance {zombie}: counts as gone"]
         zombie.refresh_from_db()
         assert (zombie.status, zombie.termination_confirmed) == ("terminated", True)
         assert "is known to be gone" in operator.told(Instance, "confirm_gone", zombie)[0]
@@ -222,7 +222,7 @@ class TestTerminations:
 
     def test_are_ordered(self, operator, agent):
         standby = InstanceFactory(agent=agent, status="running_replica")
-        assert operator.told(Instance, "terminate", standby) == [f"{standby}: is terminating"]
+        assert operator.told(Instance, "terminate", standby) == [f"instance {standby}: is terminating"]
 
     def test_of_an_instance_without_an_agent_are_nobodys(self, operator):
         stray = InstanceFactory(agent=None, status="zombie", termination_hold=True)
