@@ -5,13 +5,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ActionForm
 from django.db.models import Count, QuerySet, Sum
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from decisions.models import ModelFile, ModelSession, PoolPrediction, UploadedEngine
 from decisions.services import engines, sessions
-from spotopt.common.admin import HistoryAdmin, ReadOnlyAdmin
+from spotopt.common.admin import HistoryAdmin, ReadOnlyAdmin, is_confirmed
 from spotopt.common.errors import DomainError
 
 
@@ -29,10 +28,7 @@ class ModelFileInline(admin.TabularInline):
 
 
 class OperatedAdmin(HistoryAdmin):
-    """Nobody changes rows here, so the right to exchange what is live is asked for by its name."""
-
-    def has_operate_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}")
+    """Of these one is live: an action is about one row."""
 
     def one_of(self, request: HttpRequest, queryset: QuerySet[Any], what: str) -> Any:
         """None unless exactly one is selected."""
@@ -51,8 +47,8 @@ class OperatedAdmin(HistoryAdmin):
             self.message_user(request, said, messages.SUCCESS)
 
 
-class ReasonForm(ActionForm):
-    reason = forms.CharField(required=False, max_length=500, label="Reason, to force it")
+class ReasonForm(forms.Form):
+    reason = forms.CharField(max_length=500, help_text="Goes on record, with your name.")
 
 
 @admin.register(ModelSession)
@@ -66,7 +62,9 @@ class ModelSessionAdmin(OperatedAdmin):
     readonly_fields = ["backtested"]
     inlines = [ModelFileInline]
     actions = ["make_live", "force_live", "roll_back"]
-    action_form = ReasonForm
+
+    def suits(self, action: str, row: Any) -> bool:
+        return action == "roll_back" or row.status != ModelSession.Status.ACTIVE
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         counted = super().get_queryset(request)
@@ -92,13 +90,14 @@ class ModelSessionAdmin(OperatedAdmin):
     def make_live(self, request: HttpRequest, queryset: QuerySet[ModelSession]) -> None:
         self._activate(request, queryset, forced_because="")
 
-    @admin.action(description="Make it live although it is worse (give a reason)", permissions=["operate"])
-    def force_live(self, request: HttpRequest, queryset: QuerySet[ModelSession]) -> None:
-        reason = request.POST.get("reason", "").strip()[:500]
-        if reason:
-            self._activate(request, queryset, forced_because=reason)
-        else:
-            self.message_user(request, "Say why it is forced", messages.ERROR)
+    @admin.action(description="Make it live although it is worse …", permissions=["operate"])
+    def force_live(self, request: HttpRequest, queryset: QuerySet[ModelSession]) -> HttpResponse | None:
+        form = ReasonForm(request.POST if is_confirmed(request) else None)
+        if not form.is_valid():
+            warning = "The recorded history is replayed once more; it is made live whatever comes out."
+            return self.ask(request, queryset, title="Make it live", warning=warning, form=form)
+        self._activate(request, queryset, forced_because=form.cleaned_data["reason"])
+        return None
 
     @admin.action(description="Go back to the fallback, whichever is selected", permissions=["operate"])
     def roll_back(self, request: HttpRequest, queryset: QuerySet[ModelSession]) -> None:

@@ -166,13 +166,14 @@ class TestActivation:
         def act(action, **more):
             data = {"action": action, "_selected_action": [session.pk]} | more
             answer = client.post("/admin/decisions/modelsession/", data, follow=True)
-            return [str(message) for message in answer.context["messages"]], answer
+            return [str(message) for message in answer.context["messages"]], answer.content.decode()
 
-        messages, answer = act("make_live")
+        messages, page = act("make_live")
         assert "would do worse" in messages[0]
-        assert "worse: " in answer.content.decode()
-        assert act("force_live")[0] == ["Say why it is forced"]
-        assert "are live" in act("force_live", reason="A drill")[0][0]
+        assert "worse: " in page
+        assert "whatever comes out" in act("force_live")[1]
+        assert "This field is required" in act("force_live", confirmed="yes")[1]
+        assert "are live" in act("force_live", confirmed="yes", reason="A drill")[0][0]
         page = client.get(f"/admin/decisions/modelsession/{session.pk}/change/").content.decode()
         assert "forced: A drill" in page
 
