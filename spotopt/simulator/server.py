@@ -97,6 +97,7 @@ class Server:
             "LOG_LEVEL": "WARNING",
             "LOG_DIR": "",
             "TRUSTED_PROXIES": "",
+            "COMMAND_RETENTION_DAYS": "3650",  # every order of the run is asked for at its end
         }
         for variable in ("TOKEN_PEPPERS", "TOKEN_ENCRYPTION_KEYS", "FLASK_DEBUG", "FLASK_ENV"):
             self.environment.pop(variable, None)
