@@ -117,7 +117,7 @@ Spot Optimizer runs with {self.options.agents} simulated agents at {self.options
 
   Console  {self.url}/admin/   user {OPERATOR}, password {self.variables["DEMO_PASSWORD"]}
   Overview {self.url}/dashboard/   same login
-  Health   {self.url}/health
+  Health   {self.url}/health   and for Prometheus {self.url}/metrics
   API      . {kept}/env && curl -H "Authorization: Bearer $ADMIN_TOKEN" {self.url}/api/client/{client_id}/instances
   Logs     {kept}/log/
 

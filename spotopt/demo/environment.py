@@ -38,7 +38,9 @@ class Directory:
 
     def _fixed(self) -> dict[str, str]:
         """Empty ones are named on purpose: what stands in a .env file must not reach the demo."""
-        return dict.fromkeys(["DB_HOST", "CORS_ORIGINS", "TRUSTED_PROXIES", "LOG_DIR", "STATIC_ROOT"], "") | {
+        unset = ["DB_HOST", "CORS_ORIGINS", "TRUSTED_PROXIES", "LOG_DIR", "STATIC_ROOT"]
+        unset += ["METRICS_TOKEN", "METRICS_NETWORKS"]
+        return dict.fromkeys(unset, "") | {
             "ENVIRONMENT": "demo",
             "DEBUG": "false",
             "HTTPS": "false",

@@ -112,6 +112,11 @@ def test_the_scrape_configuration_has_the_job_that_the_rules_name():
     assert all((DEPLOYED / file).is_file() for file in configuration["rule_files"])
 
 
+def test_nginx_keeps_the_internet_out():
+    nginx = (settings.BASE_DIR / "deploy/nginx.conf").read_text()
+    assert re.search(r"location = /metrics \{\s+return 404;", nginx)
+
+
 def test_the_dashboard_can_be_imported_into_any_grafana():
     (variable,) = DASHBOARD["templating"]["list"]
     assert variable["type"] == "datasource"
