@@ -136,8 +136,8 @@ class TestActivation:
         assert len(list(trials._replayed(markets * 3, known, _Says(0.1), None, deadline=2.0))) == 2
 
     @pytest.mark.parametrize("content", [a_model_that_says(math.nan), a_model_that_never_ends()])
-    def test_a_live_session_that_fails_counts_as_the_built_in_hazard(self, admin_api, content, settings):
-        settings.MODEL_BACKTEST_SECONDS = 2
+    def test_a_live_session_that_fails_counts_as_the_built_in_hazard(self, admin_api, content, monkeypatch):
+        monkeypatch.setattr(trials, "SECONDS", 2.0)
         record(days=10)
         a_session("active", content=content)
         session = a_session(content=a_model_that_says(0.003))
