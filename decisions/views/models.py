@@ -5,7 +5,7 @@ from rest_framework import viewsets
 from rest_framework.response import Response
 
 from clients.idempotency import begin
-from clients.permissions import IsOperator
+from clients.permissions import IsAdministrator, IsOperator
 from clients.principals import ApiRequest
 from decisions.errors import CodeUploadDisabled
 from decisions.selectors.sessions import session_rows
@@ -29,7 +29,7 @@ NO_ROOM = OpenApiResponse(_ERROR, "The server's disk is full.")
 
 
 class ModelUploadViewSet(viewsets.ViewSet):
-    permission_classes = [IsOperator]
+    permission_classes = [IsAdministrator]
     streams_body = True
 
     @extend_schema(
@@ -57,7 +57,7 @@ class ModelUploadViewSet(viewsets.ViewSet):
 
 
 class EngineUploadViewSet(viewsets.ViewSet):
-    permission_classes = [IsOperator]
+    permission_classes = [IsAdministrator]
     streams_body = True
 
     @extend_schema(

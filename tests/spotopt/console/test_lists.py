@@ -29,7 +29,6 @@ INTERNAL = {
     "notifications.AlertCrossing",
     "notifications.StreamProcess",
     "notifications.StreamTicket",
-    "spotopt.JobLease",
 }
 
 
