@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core import checks
-from django.db import connections
+from django.db import Error, connections
 
 from spotopt.common.addresses import is_network
 
@@ -21,6 +21,54 @@ def secrets_are_strong(app_configs: Any, **kwargs: Any) -> Messages:
         for name, value in named.items()
         if value and len(set(value)) < 10
     ]
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def token_keys_are_strong(app_configs: Any, **kwargs: Any) -> Messages:
+    """Old ones too: they open what was written with them until `rotate_keys` has been run."""
+    named = {name: getattr(settings, name) for name in ("TOKEN_PEPPERS", "TOKEN_ENCRYPTION_KEYS")}
+    hint = "Make another one in front of it and run rotate_keys."
+    return [
+        checks.Warning(f"A key in {name} is short or has too few different characters.", hint=hint, id="spotopt.W006")
+        for name, keys in named.items()
+        if any(len(key) < settings.MIN_SECRET_LENGTH or len(set(key)) < 10 for key in keys)
+    ]
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def secrets_are_different(app_configs: Any, **kwargs: Any) -> Messages:
+    given = [settings.SECRET_KEY, settings.ADMIN_TOKEN, settings.METRICS_TOKEN]
+    given += [*settings.TOKEN_PEPPERS, *settings.TOKEN_ENCRYPTION_KEYS]
+    filled = [secret for secret in given if secret]
+    if len(set(filled)) == len(filled):
+        return []
+    hint = "Whoever learns one of them must not have learned another. Make one for each."
+    return [checks.Warning("One secret is used for two purposes.", hint=hint, id="spotopt.W007")]
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def calls_are_encrypted(app_configs: Any, **kwargs: Any) -> Messages:
+    """TLS ends at a proxy; without one tokens travel in the clear, and with one its address has to be known."""
+    if not settings.HTTPS:
+        hint = "Put a proxy with TLS in front (deploy/nginx.conf) and set HTTPS=true."
+        return [checks.Warning("HTTPS is off: tokens travel in the clear.", hint=hint, id="spotopt.W008")]
+    if settings.TRUSTED_PROXIES:
+        return []
+    hint = (
+        "Name the proxy's address: without it all callers share one, and are blocked together when one guesses tokens."
+    )
+    return [checks.Warning("HTTPS is on, but TRUSTED_PROXIES is empty.", hint=hint, id="spotopt.W009")]
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def database_is_fit(app_configs: Any, **kwargs: Any) -> Messages:
+    """`check --deploy` asks the database, too, which plain `check` leaves to `--database default`."""
+    try:
+        connections["default"].ensure_connection()
+        return database_is_supported(app_configs, ["default"])
+    except Error as error:
+        text = f"The database could not be asked for its version: {type(error).__name__}."
+        return [checks.Warning(text, hint="Check again when it runs.", id="spotopt.W010")]
 
 
 @checks.register(checks.Tags.security)
@@ -84,8 +132,12 @@ def database_is_supported(app_configs: Any, databases: Any = None, **kwargs: Any
             name = "MariaDB" if connection.mysql_is_mariadb else "MySQL"
             needed = ".".join(map(str, minimum))
             found.append(checks.Error(f"{name} {needed} or newer is needed.", id="spotopt.E002"))
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT @@session.time_zone")
-            if cursor.fetchone()[0] != "+00:00":
-                found.append(checks.Error("The database session is not in UTC.", id="spotopt.E003"))
+        if _session_time_zone(connection) != "+00:00":
+            found.append(checks.Error("The database session is not in UTC.", id="spotopt.E003"))
     return found
+
+
+def _session_time_zone(connection: Any) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT @@session.time_zone")
+        return str(cursor.fetchone()[0])

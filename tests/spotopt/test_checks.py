@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from django.conf import settings as django_settings
 from django.core import checks
-from django.db import connection
+from django.db import OperationalError, connection
 
 from clients.models import Client
 from tests.factories import ClientFactory
@@ -15,10 +16,14 @@ from tests.factories import ClientFactory
 GOOD = {
     "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyz-secret",
     "ADMIN_TOKEN": "0123456789abcdefghijklmnopqrstuvwxyz-admin",
-    "TOKEN_PEPPERS": ["pepper"],
-    "TOKEN_ENCRYPTION_KEYS": ["key"],
+    "TOKEN_PEPPERS": ["0123456789abcdefghijklmnopqrstuvwxyz-pepper"],
+    "TOKEN_ENCRYPTION_KEYS": ["0123456789abcdefghijklmnopqrstuvwxyz-key"],
     "ALLOWED_HOSTS": ["spot.example.com"],
+    "HTTPS": True,
+    "TRUSTED_PROXIES": ["127.0.0.1"],
 }
+
+pytestmark = pytest.mark.django_db  # `check --deploy` asks the database
 
 
 def found(settings, **changed):
@@ -42,12 +47,49 @@ def test_good_settings_pass(settings):
         ({"CORS_ALLOW_ALL_ORIGINS": True}, "spotopt.W003"),
         ({"ALLOWED_HOSTS": ["*"]}, "spotopt.W004"),
         ({"SIMULATED_CLOCK_FILE": "/tmp/clock"}, "spotopt.E001"),
+        ({"TOKEN_PEPPERS": [GOOD["TOKEN_PEPPERS"][0], "short"]}, "spotopt.W006"),
+        ({"TOKEN_ENCRYPTION_KEYS": ["ab" * 20]}, "spotopt.W006"),
+        ({"ADMIN_TOKEN": GOOD["SECRET_KEY"]}, "spotopt.W007"),
+        ({"METRICS_TOKEN": GOOD["ADMIN_TOKEN"]}, "spotopt.W007"),
+        ({"HTTPS": False}, "spotopt.W008"),
+        ({"TRUSTED_PROXIES": []}, "spotopt.W009"),
         ({"METRICS_TOKEN": "changeme" * 5}, "spotopt.W001"),
         ({"METRICS_NETWORKS": ["10.0.0.0/8", "everybody"]}, "spotopt.E004"),
     ],
 )
 def test_each_danger_is_named(settings, changed, id):
     assert found(settings, **changed) == {id}
+
+
+def test_debugging_is_named(settings):
+    settings.DEBUG = True
+    messages = checks.run_checks(include_deployment_checks=True, tags=[checks.Tags.security])
+    assert "security.W018" in {message.id for message in messages}
+
+
+@pytest.mark.parametrize(
+    ("is_mariadb", "version", "ids"),
+    [
+        (True, (10, 5, 29), {"spotopt.E002"}),
+        (True, (10, 6), set()),
+        (False, (5, 7, 44), {"spotopt.E002"}),
+        (False, (8, 4, 3), set()),
+    ],
+)
+def test_an_outdated_database_is_named(settings, monkeypatch, is_mariadb, version, ids):
+    server = {"vendor": "mysql", "mysql_is_mariadb": is_mariadb, "mysql_version": version}
+    here = SimpleNamespace(ensure_connection=lambda: None, **server)
+    monkeypatch.setattr("spotopt.checks.connections", {"default": here})
+    monkeypatch.setattr("spotopt.checks._session_time_zone", lambda connection: "+00:00")
+    assert found(settings) == ids
+
+
+def test_a_database_that_is_away_leaves_its_version_unknown(settings, monkeypatch):
+    def away():
+        raise OperationalError
+
+    monkeypatch.setattr(connection, "ensure_connection", away)
+    assert found(settings) == {"spotopt.W010"}
 
 
 def database_messages():
