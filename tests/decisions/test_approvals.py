@@ -383,14 +383,14 @@ class TestTheConsole:
         return [str(message) for message in answer.context["messages"]]
 
     def test_approves_and_says_by_whom(self, console, waiting, agent, staff):
-        assert self.act(console, "approve", waiting) == [f"{waiting}: the move of {agent} was approved"]
+        assert self.act(console, "approve", waiting) == [f"recommendation {waiting}: the move of {agent} was approved"]
         assert Command.objects.count() == 1
         assert SystemEvent.objects.get(event_type="recommendation_approved").actor == staff.username
         assert LogEntry.objects.get(object_id=waiting.pk).user == staff
 
     def test_rejects_and_says_what_was_decided_already(self, console, waiting, agent):
-        assert self.act(console, "reject", waiting) == [f"{waiting}: the move of {agent} was rejected"]
-        assert self.act(console, "approve", waiting) == [f"{waiting}: It is rejected already"]
+        assert self.act(console, "reject", waiting) == [f"recommendation {waiting}: the move of {agent} was rejected"]
+        assert self.act(console, "approve", waiting) == [f"recommendation {waiting}: It is rejected already"]
         assert not Command.objects.exists()
 
     def test_sets_protection_and_mode_of_an_agent(self, console, agent, staff):
