@@ -1,5 +1,5 @@
 # Thin aliases for people who type `make`; everything is in ./dev.
-COMMANDS := demo test setup lint fuzz fmt serve
+COMMANDS := demo test setup lint fuzz e2e fmt serve
 .PHONY: help $(COMMANDS)
 help:
 	@./dev

@@ -4,12 +4,14 @@ Each thread keeps one database connection, so a machine takes WEB_CONCURRENCY x 
 The processes share their counters for /metrics in a directory that is made here (spotopt.monitoring.files).
 """
 
+import fcntl
 import logging.config
 import os
 import sys
 from pathlib import Path
 
 from gunicorn import glogging
+from gunicorn.systemd import SD_LISTEN_FDS_START
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -54,6 +56,14 @@ if Path("/dev/shm").is_dir():  # noqa: S108 (gunicorn makes an unguessable file 
 
 def on_starting(server):
     files.open_directory()
+
+
+def pre_exec(server):
+    """SIGUSR2 with a socket that systemd opened: the second master looks for it where systemd would have put it."""
+    if server.systemd:
+        copies = [fcntl.fcntl(listener.fileno(), fcntl.F_DUPFD, 64) for listener in server.LISTENERS]  # out of the way
+        for number, copy in enumerate(copies):
+            os.dup2(copy, SD_LISTEN_FDS_START + number)
 
 
 def child_exit(server, worker):

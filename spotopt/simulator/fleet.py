@@ -23,12 +23,12 @@ from spotopt.simulator.reclaims import Reclaims
 from spotopt.simulator.report import Result, instance_facts, outage_facts, signal_facts
 from spotopt.simulator.rounds import Chaos, JobRounds, PriceWatch
 from spotopt.simulator.server import JobRunner, Server
-from spotopt.simulator.steerer import Steerer
+from spotopt.simulator.steerer import FIRST_ORDER_SECONDS, Steerer
 from spotopt.simulator.transport import Transport
 from spotopt.simulator.workload import Workload
-from spotopt.simulator.world import Chances, World
+from spotopt.simulator.world import QUIET_SECONDS, Chances, World
 
-START_WITHIN_SECONDS = 600
+START_WITHIN_SECONDS = 600.0
 SPOT_SHARE = 0.75  # of the workloads that start on spot capacity
 ENDLESS = 10 * 365 * 24 * 3600.0
 LISTED = 5000
@@ -61,6 +61,9 @@ class Options:
     losses: Traces = field(default_factory=dict)  # that drive the interruptions, besides mean_life_hours
     losses_every_days: float = 1.0
     chances: Chances = field(default_factory=Chances)
+    start_within_seconds: float = START_WITHIN_SECONDS
+    first_order_seconds: float = FIRST_ORDER_SECONDS
+    quiet_seconds: float = QUIET_SECONDS
 
 
 class Fleet:
@@ -99,8 +102,10 @@ class Fleet:
             ends_at=options.start + duration,
             seed=options.seed,
             chances=chances,
+            quiet_seconds=options.quiet_seconds,
         )
-        self.steerer = Steerer(self.world, per_day=options.switches_per_day)
+        after = options.first_order_seconds
+        self.steerer = Steerer(self.world, per_day=options.switches_per_day, after_seconds=after)
         self.operations = Operations(self.world)
         self.reclaims = Reclaims(self.world, mean_life_hours=options.mean_life_hours)
         self.losses: Losses | None = None
@@ -144,7 +149,7 @@ class Fleet:
                     world, key=f"{dialect}-{number:04d}", dialect=DIALECTS[dialect], pool=pool, mode=mode
                 )
                 world.workloads[workload.key] = workload
-                delay = rng.random() * START_WITHIN_SECONDS
+                delay = rng.random() * self.options.start_within_seconds
                 world.scheduler.after(delay, partial(self._launch, workload), key=workload.key)
 
     def _launch(self, workload: Workload) -> None:

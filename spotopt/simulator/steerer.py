@@ -7,7 +7,7 @@ from spotopt.simulator.workload import ORDER, Workload
 from spotopt.simulator.world import World
 
 DAY = 24 * 3600
-FIRST_ORDER_SECONDS = 3600  # by then prices are known
+FIRST_ORDER_SECONDS = 3600.0  # by then prices are known
 FETCH_SECONDS = 30
 EXTRA_LAUNCHES = 0.25  # share of a v5 agent's orders that are a standby instead of a move
 STANDBY_SECONDS = 1800
@@ -15,11 +15,11 @@ REFUSALS = (409,)  # right only when something else is under way; v4-b: always
 
 
 class Steerer:
-    def __init__(self, world: World, *, per_day: float) -> None:
+    def __init__(self, world: World, *, per_day: float, after_seconds: float = FIRST_ORDER_SECONDS) -> None:
         self.world = world
         self.accepted = 0
         self.refused = 0
-        self.first_order_at = world.now + FIRST_ORDER_SECONDS
+        self.first_order_at = world.now + after_seconds
         self._mean_seconds = DAY / per_day if per_day > 0 else 0.0
         self._session = world.transport.session()
 

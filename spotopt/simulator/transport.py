@@ -70,23 +70,38 @@ class Counts:
 
 
 class Transport:
-    """All calls of all agents go through `call`. `journal` gets a JSON line per acknowledged write."""
+    """All calls of all agents go through `call`. `journal` gets a JSON line per acknowledged write.
 
-    def __init__(self, base_url: str, *, token: str, journal: Path | None = None, bind_sources: bool = False) -> None:
+    `authority` is the certificate that vouches for the server's, where it is none that every machine trusts.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        token: str,
+        journal: Path | None = None,
+        bind_sources: bool = False,
+        authority: Path | None = None,
+    ) -> None:
         self.base_url = base_url.rstrip("/")
         self.token = token
         self.counts = Counts()
         self.missing: set[str] = set()  # kinds of calls that the server has no route for
         self.is_down_on_purpose = False
         self.bind_sources = bind_sources
+        self.authority = authority
         self._journal: TextIO | None = journal.open("a", buffering=1) if journal else None
         self._lock = threading.Lock()
 
     def session(self, *, token: str | None = None, source_ip: str = "") -> requests.Session:
         session = requests.Session()
         session.trust_env = False
+        if self.authority:
+            session.verify = str(self.authority)
         if self.bind_sources and source_ip:
-            session.mount("http://", BoundAdapter(source_ip))
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, BoundAdapter(source_ip))
         session.headers["Authorization"] = f"Bearer {token or self.token}"
         session.headers["Content-Type"] = "application/json"
         return session

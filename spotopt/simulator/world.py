@@ -15,6 +15,8 @@ from spotopt.simulator.transport import Transport
 if TYPE_CHECKING:
     from spotopt.simulator.workload import Workload
 
+QUIET_SECONDS = 45 * 60.0  # before the end, so that everything that was begun can be finished
+
 
 @dataclass(frozen=True)
 class Chances:
@@ -46,7 +48,7 @@ class World:
     promises: Promises = field(default_factory=Promises)
     workloads: dict[str, "Workload"] = field(default_factory=dict)  # by key
 
-    QUIET_SECONDS = 45 * 60  # before the end, so that everything that was begun can be finished
+    quiet_seconds: float = QUIET_SECONDS
 
     @property
     def now(self) -> float:
@@ -54,7 +56,7 @@ class World:
 
     @property
     def is_winding_down(self) -> bool:
-        return self.now > self.ends_at - self.QUIET_SECONDS
+        return self.now > self.ends_at - self.quiet_seconds
 
     def workload(self, key: str) -> "Workload":
         return self.workloads[key]

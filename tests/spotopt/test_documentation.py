@@ -107,20 +107,21 @@ def test_nginx_lets_through_what_the_server_accepts():
     assert int(uploads) * 1024**2 >= settings.MAX_UPLOAD_BYTES
 
 
-def test_nginx_drops_idle_connections_before_gunicorn_does():
-    (nginx,) = re.findall(r"^    keepalive_timeout (\d+)s; # shorter", deployed("nginx.conf"), re.MULTILINE)
-    (gunicorn,) = re.findall(r"^keepalive = (\d+)", deployed("gunicorn.conf.py"), re.MULTILINE)
-    assert int(nginx) < int(gunicorn)
+@pytest.mark.parametrize("name", ["nginx.conf", "nginx-dashboard.conf"])
+def test_nginx_keeps_no_connection_that_a_restarting_worker_may_close(name):
+    upstreams = re.findall(r"^upstream \w+ \{(.*?)^\}", deployed(name), re.MULTILINE | re.DOTALL)
+    assert not any(re.search(r"^\s*keepalive\b", upstream, re.MULTILINE) for upstream in upstreams)
+    assert "proxy_set_header Connection" not in deployed(name)  # nginx's own is `close`
 
 
-@pytest.mark.parametrize("unit", ["spotopt-web.service", "spotopt-events.service", "spotopt-jobs.service"])
+@pytest.mark.parametrize("unit", sorted(path.name for path in (ROOT / "deploy").glob("spotopt-*.service")))
 def test_a_unit_starts_what_there_is(unit):
     (command,) = re.findall(r"^ExecStart=/opt/spotopt/.venv/bin/(.+)$", deployed(unit), re.MULTILINE)
     program, *arguments = command.split()
-    files = [argument for argument in arguments if "/" in argument or argument.endswith(".py")]
+    files = [a for a in arguments if ("/" in a or a.endswith(".py")) and not a.startswith("/")]
     assert program in ("gunicorn", "python")
     assert all((ROOT / file).is_file() for file in files)
-    assert "run_jobs" in arguments or find_spec(arguments[-1])
+    assert arguments[1] in get_commands() if program == "python" else find_spec(arguments[-1])
 
 
 def deployed(name):

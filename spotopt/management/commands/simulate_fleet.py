@@ -16,14 +16,15 @@ from django.core.management.base import BaseCommand, CommandError
 from spotopt.simulator import market
 from spotopt.simulator.clockfile import Clock, ClockFile, ServersOwnClock
 from spotopt.simulator.dialects import DIALECTS
-from spotopt.simulator.fleet import Fleet, Options, is_loopback
+from spotopt.simulator.fleet import START_WITHIN_SECONDS, Fleet, Options, is_loopback
 from spotopt.simulator.losses import read_losses
 from spotopt.simulator.pace import automatic_stretch
 from spotopt.simulator.prices import BadPrices, PriceBook, built_in_ondemand, read_ondemand, read_spot_prices
 from spotopt.simulator.report import Progress, is_terminal, render
 from spotopt.simulator.server import Server, ServerFailed, temporary_directory
+from spotopt.simulator.steerer import FIRST_ORDER_SECONDS
 from spotopt.simulator.transport import Transport
-from spotopt.simulator.world import Chances
+from spotopt.simulator.world import QUIET_SECONDS, Chances
 
 DEFAULT_MIX = "v4=50,v2=15,v4b=15,v5=20"  # percent
 ENDLESS_PRICE_DAYS = 730.0
@@ -50,6 +51,7 @@ class Command(BaseCommand):
         where.add_argument("--serve", action="store_true", help="start a server of its own on a fresh database")
         where.add_argument("--url", help="a running server, with --token")
         where.add_argument("--token", help="the client token that the agents use")
+        where.add_argument("--ca", type=Path, help="with --url: the certificate that vouches for the server's")
         where.add_argument("--clock-file", type=Path, help="with --url: the SIMULATED_CLOCK_FILE the server runs on")
         where.add_argument("--port", type=int, default=0, help="with --serve (default: a free one)")
         where.add_argument("--keep", action="store_true", help="with --serve: keep the database and logs")
@@ -76,6 +78,13 @@ class Command(BaseCommand):
         pace.add_argument("--speed", type=float, help="simulated seconds per second (default: as fast as it goes)")
         pace.add_argument("--real-time", action="store_const", dest="speed", const=1.0, help="the same as --speed 1")
         pace.add_argument("--stretch", type=float, help="of idle calls; 1: the agents' true rates")
+        for option, seconds, what in (
+            ("--start-within", START_WITHIN_SECONDS, "until all agents are up"),
+            ("--first-order", FIRST_ORDER_SECONDS, "until the first move is ordered"),
+            ("--quiet", QUIET_SECONDS, "at the end without new orders"),
+        ):
+            text = f"{what} (default: %(default)g)"
+            pace.add_argument(option, type=float, default=seconds, metavar="SECONDS", help=text)
         pace.add_argument("--target-requests", type=int, default=120_000, help="what an automatic stretch aims at")
         pace.add_argument("--threads", type=int, default=8)
         output = parser.add_argument_group("output")
@@ -125,7 +134,11 @@ class Command(BaseCommand):
         if given["clock_file"]:
             clock = ClockFile(given["clock_file"], at=options.start)
         transport = Transport(
-            given["url"], token=given["token"], journal=given["log"], bind_sources=is_loopback(given["url"])
+            given["url"],
+            token=given["token"],
+            journal=given["log"],
+            bind_sources=is_loopback(given["url"]),
+            authority=given["ca"],
         )
         with transport.session() as session:
             reply = transport.call(session, "GET", "/api/client/validate", kind="validate")
@@ -193,6 +206,9 @@ def make_options(given: dict[str, Any], *, start: float) -> Options:
         losses=losses,
         losses_every_days=given["losses_every"],
         chances=chosen_chances(given, default=TROUBLED if losses else Chances()),
+        start_within_seconds=given["start_within"],
+        first_order_seconds=given["first_order"],
+        quiet_seconds=given["quiet"],
     )
 
 

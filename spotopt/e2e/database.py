@@ -1,0 +1,58 @@
+"""What the database itself says, past the server."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+
+class Database:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        with _cursor(self.name) as cursor:
+            cursor.execute(statement, values)
+            return list(cursor.fetchall())
+
+    def counts(self) -> dict[str, int]:
+        return {table: self.rows(f"SELECT COUNT(*) FROM `{table}`")[0][0] for table in self._tables()}  # noqa: S608
+
+    def checksums(self) -> dict[str, int]:
+        tables = ", ".join(f"`{table}`" for table in self._tables())
+        return {name.partition(".")[2]: number for name, number in self.rows(f"CHECKSUM TABLE {tables}")}
+
+    def version(self) -> str:
+        return str(self.rows("SELECT VERSION()")[0][0])
+
+    def _tables(self) -> list[str]:
+        return sorted(row[0] for row in self.rows("SHOW TABLES"))
+
+
+def create(name: str) -> Database:
+    with _cursor("") as cursor:
+        cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
+    return Database(name)
+
+
+def different(one: Mapping[str, int], other: Mapping[str, int]) -> list[str]:
+    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+
+
+@contextmanager
+def _cursor(database: str) -> Iterator[Any]:
+    import MySQLdb  # type: ignore[import-untyped]
+
+    connection = MySQLdb.connect(
+        host=os.environ["DB_HOST"],
+        port=int(os.environ["DB_PORT"]),
+        user=os.environ["DB_USER"],
+        password=os.environ["DB_PASSWORD"],
+        database=database,
+        autocommit=True,
+    )
+    try:
+        with connection.cursor() as cursor:
+            yield cursor
+    finally:
+        connection.close()
