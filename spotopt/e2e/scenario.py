@@ -229,9 +229,13 @@ class Scenario:
             service.stop(within_seconds=restarts.STOP_SECONDS)
         file = self._backup()
         restored = self._restore(file, "restored")
-        odd = database.different(self.live.checksums(), restored.checksums())
-        number = len(restored.counts())
-        detail = f"{number} tables the same by CHECKSUM TABLE" if not odd else f"different: {', '.join(odd)}"
+        odd = database.different(self.live.digests(), restored.digests())
+        counts = restored.counts()
+        detail = (
+            f"{sum(counts.values())} rows in {len(counts)} tables, every one the same"
+            if not odd
+            else f"different: {', '.join(odd)}"
+        )
         self._check("backup restored", detail, holds=not odd)
 
     def _backup(self) -> Path:
