@@ -44,7 +44,7 @@ class ClientFiguresViewSet(viewsets.ViewSet):
         parameters=[
             CLIENT_ID,
             OpenApiParameter(
-                "range", str, enum=list(Range), description="Default monthly.", extensions={"x-exact": True}
+                "range", str, enum=[*Range, ""], description="Default monthly.", extensions={"x-exact": True}
             ),
         ],
         responses=SavingsOut(many=True),

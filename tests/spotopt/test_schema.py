@@ -53,6 +53,7 @@ RULES = {
     "post_agents_issue_switch_command": "a target that exists",
     "post_agents_replicas": "manual standbys must be enabled",
     "post_agents_termination": "the instance, unless there is only one",
+    "post_agents_termination_notice": "the instance, unless there is only one",
     "post_client_agents_config": "two of the settings exclude each other",
     "post_client_instances_force_switch": "a target or a pool",
     "post_client_instances_launch": "a target that exists",
