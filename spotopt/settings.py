@@ -281,10 +281,6 @@ MODEL_BACKTEST_MARGIN = env.float("MODEL_BACKTEST_MARGIN", default=0.5)  # point
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 METRICS_NETWORKS = env.list("METRICS_NETWORKS", default=[])
 
-# --- Monitoring (docs/monitoring.md): with neither of these only this machine may read /metrics ---------------------
-METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
-METRICS_NETWORKS = env.list("METRICS_NETWORKS", default=[])
-
 # --- Logs: one JSON line per record ---------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 LOG_DIR = env.str("LOG_DIR", default="")

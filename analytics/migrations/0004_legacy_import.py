@@ -6,40 +6,47 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('analytics', '0003_fill_roll_ups'),
-        ('clients', '0002_request_guards'),
+        ("analytics", "0003_fill_roll_ups"),
+        ("clients", "0002_request_guards"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ImportCheckpoint',
+            name="ImportCheckpoint",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('subject', spotopt.common.db.ExactCharField(max_length=200, unique=True)),
-                ('position', models.JSONField(default=dict)),
-                ('updated_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("subject", spotopt.common.db.ExactCharField(max_length=200, unique=True)),
+                ("position", models.JSONField(default=dict)),
+                ("updated_at", models.DateTimeField()),
             ],
             options={
-                'db_table': 'import_checkpoints',
+                "db_table": "import_checkpoints",
             },
         ),
         migrations.CreateModel(
-            name='ArchivedSavings',
+            name="ArchivedSavings",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('period', spotopt.common.db.ExactCharField(max_length=8)),
-                ('baseline_usd', models.DecimalField(decimal_places=4, max_digits=15, null=True)),
-                ('actual_usd', models.DecimalField(decimal_places=4, max_digits=15, null=True)),
-                ('savings_usd', models.DecimalField(decimal_places=4, max_digits=15, null=True)),
-                ('computed_at', models.DateTimeField(null=True)),
-                ('client', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='clients.client')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("period", spotopt.common.db.ExactCharField(max_length=8)),
+                ("baseline_usd", models.DecimalField(decimal_places=4, max_digits=15, null=True)),
+                ("actual_usd", models.DecimalField(decimal_places=4, max_digits=15, null=True)),
+                ("savings_usd", models.DecimalField(decimal_places=4, max_digits=15, null=True)),
+                ("computed_at", models.DateTimeField(null=True)),
+                (
+                    "client",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="clients.client",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'archived savings',
-                'db_table': 'archived_savings',
-                'constraints': [models.UniqueConstraint(fields=('client', 'period'), name='archived_savings_once')],
+                "verbose_name_plural": "archived savings",
+                "db_table": "archived_savings",
+                "constraints": [models.UniqueConstraint(fields=("client", "period"), name="archived_savings_once")],
             },
         ),
     ]

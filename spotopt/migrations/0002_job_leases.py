@@ -5,22 +5,21 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('spotopt', '0001_job_runs'),
+        ("spotopt", "0001_job_runs"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='JobLease',
+            name="JobLease",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', spotopt.common.db.ExactCharField(max_length=64, unique=True)),
-                ('holder', spotopt.common.db.ExactCharField(blank=True, default='', max_length=255)),
-                ('until', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", spotopt.common.db.ExactCharField(max_length=64, unique=True)),
+                ("holder", spotopt.common.db.ExactCharField(blank=True, default="", max_length=255)),
+                ("until", models.DateTimeField()),
             ],
             options={
-                'db_table': 'job_leases',
+                "db_table": "job_leases",
             },
         ),
     ]

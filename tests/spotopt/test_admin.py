@@ -49,7 +49,15 @@ NO_COST = dict.fromkeys(["seconds", "priced_seconds", "paid_usd", "baseline_usd"
 NO_BILLS = dict.fromkeys(["seconds", "priced_seconds", "real_usd", "shadow_usd"], 0)
 MAX_QUERIES = 12
 REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
-BY_HAND = {Agent, Client, Pool, User, Group, WebhookEndpoint, EmailRecipient}  # the only tables where a form saves anything
+BY_HAND = {
+    Agent,
+    Client,
+    Pool,
+    User,
+    Group,
+    WebhookEndpoint,
+    EmailRecipient,
+}  # the only tables where a form saves anything
 
 
 @pytest.fixture
@@ -204,7 +212,9 @@ class TestClients:
 
     def test_a_client_can_be_renamed_and_the_event_says_by_whom(self, console, staff):
         client = ClientFactory(name="Web")
-        answer = console.post(page(Client, "change", client.pk), {"name": "WEB shop", "email": "a@example.com", "decision_mode": "auto"})
+        answer = console.post(
+            page(Client, "change", client.pk), {"name": "WEB shop", "email": "a@example.com", "decision_mode": "auto"}
+        )
         assert answer.status_code == 302
         client.refresh_from_db()
         assert (client.name, client.name_key, client.email) == ("WEB shop", "web shop", "a@example.com")

@@ -33,9 +33,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path):
     for unit in UNITS:
         text = unit.read_text().replace("/opt/spotopt/.venv/bin/python", sys.executable)
         text = text.replace("/opt/spotopt/.venv/bin/gunicorn", str(ROOT / ".venv/bin/gunicorn"))
-        (tmp_path / unit.name).write_text(
-            text.replace("/opt/spotopt", str(ROOT)).replace("User=spotopt", "User=root")
-        )
+        (tmp_path / unit.name).write_text(text.replace("/opt/spotopt", str(ROOT)).replace("User=spotopt", "User=root"))
     ended = run("systemd-analyze", "verify", "--man=no", *(tmp_path / unit.name for unit in UNITS))
     said = [line for line in ended.stderr.splitlines() if "spotopt" in line]
     assert (ended.returncode, said) == (0, [])
