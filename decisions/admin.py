@@ -8,6 +8,7 @@ from django.utils.html import format_html, format_html_join
 
 from decisions import admin_modes, admin_uploads  # noqa: F401 (register the rest)
 from decisions.models import DecisionRecord, PoolExperience, SpotAdvice
+from decisions.pictures import candidates_picture
 from spotopt.common.admin import HistoryAdmin, ReadOnlyAdmin
 
 
@@ -22,8 +23,14 @@ class DecisionRecordAdmin(HistoryAdmin):
     list_filter = ["decision_type", "source"]
     list_select_related = ["agent"]
     search_fields = ["=public_id", "=agent__public_id", "=command_id"]
-    readonly_fields = ["candidates"]
+    readonly_fields = ["picture", "candidates"]
     exclude = ["details"]
+
+    @admin.display(description="what each place would cost")
+    def picture(self, record: DecisionRecord) -> str:
+        here = {"spot": record.current_pool_id, "ondemand": ""}.get(record.current_mode)
+        target = None if record.decision_type == DecisionRecord.Type.STAY else record.target_pool_id
+        return candidates_picture(record.details.get("candidates", []), here=here, target=target)
 
     @admin.display(description="candidates")
     def candidates(self, record: DecisionRecord) -> str:
