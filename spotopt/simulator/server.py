@@ -67,6 +67,8 @@ class JobRunner:
 
     def close(self) -> None:
         end(self._process)
+        self._stdin.close()
+        self._stdout.close()
 
 
 class Server:

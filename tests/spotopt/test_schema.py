@@ -15,6 +15,7 @@ from django.db import close_old_connections
 from hypothesis import HealthCheck
 from hypothesis import settings as search_settings
 from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from decisions.models import Recommendation
 from instances.models import Instance
@@ -151,7 +152,9 @@ def test_the_server_keeps_its_word_to_a_tenant(case):
 def call(case, token):
     if re.fullmatch(r"[!-~]{1,128}", (case.headers or {}).get("X-Request-ID", "")):
         case.headers["X-Request-ID"] = uuid.uuid4().hex  # or most calls would be answered from memory
-    case.call_and_validate(headers={"Authorization": f"Bearer {token}"})
+    is_blank = isinstance(case.body, str | bytes) and not case.body.strip()  # "no data" (dashboard-api 1.5)
+    excluded = [negative_data_rejection] if is_blank else []
+    case.call_and_validate(headers={"Authorization": f"Bearer {token}"}, excluded_checks=excluded)
 
 
 def operations():
@@ -169,8 +172,7 @@ def test_the_schema_is_valid_and_every_view_is_annotated():
 def test_every_operation_has_a_summary_and_says_what_success_looks_like():
     for _, path, operation in operations():
         assert operation.get("summary"), path
-        has_success = any(status.startswith("2") for status in operation["responses"])
-        assert has_success or path == "/api/admin/decision-engine/upload", path  # which no version accepts yet
+        assert any(status.startswith("2") for status in operation["responses"]), path
 
 
 def test_every_operation_of_people_tells_its_errors_and_who_may_call_it():
