@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from playwright.sync_api import expect
 
 from tests.browser.conftest import run, serving
 from tests.browser.console_world import PASSWORD
@@ -60,8 +61,9 @@ def press(page, words):
     page.click(f"#problems button:has-text('{words}')")
 
 
-def told(page):
-    return " ".join(page.locator(".messagelist").all_text_contents())
+def is_told(page, text):
+    """Waits for it: a click may return before the next page is there."""
+    expect(page.locator(".messagelist")).to_contain_text(text)
 
 
 def test_a_viewer_sees_what_is_wrong_and_finds_nothing_to_press(enter):
@@ -90,21 +92,21 @@ def test_an_operator_sees_what_is_wrong_presses_and_sees_it_solved(enter, consol
     picture(page, "console-question")
     page.click("input[value='Make it the primary']")
     page.wait_for_selector("#problems")
-    assert "The standby is the primary now" in told(page)
+    is_told(page, "The standby is the primary now")
     assert "AWS takes an instance back" not in problems(page)
     assert "An agent is silent" not in problems(page)
 
     press(page, "Let it be terminated")
     page.click("input[value='Let it be terminated']")
     page.wait_for_selector("#problems")
-    assert f"{world['held']}: may be terminated" in told(page)
+    is_told(page, f"{world['held']}: may be terminated")
 
     press(page, "Order a move")
     page.select_option("#id_target", "t3.medium.us-east-1b")
     picture(page, "console-move")
     page.click("input[value='Order the move']")
     page.wait_for_selector("#problems")
-    assert "the move to t3.medium.us-east-1b was ordered" in told(page)
+    is_told(page, "the move to t3.medium.us-east-1b was ordered")
 
     press(page, "Reject")
     page.wait_for_selector("#problems")
@@ -121,7 +123,7 @@ def test_a_rows_own_page_has_its_buttons_and_leads_back_to_itself(enter, console
     page.click(".console-buttons button:has-text('Disable')")
     page.wait_for_selector(".messagelist")
     assert page.url.endswith(f"/admin/agents/agent/{world['api']}/change/")
-    assert "Agent api: disabled" in told(page)
+    is_told(page, "Agent api: disabled")
     page.click(".console-buttons button:has-text('Enable')")
     page.wait_for_selector(".console-buttons button:has-text('Disable')")
 
@@ -132,7 +134,7 @@ def test_an_administrator_makes_a_client_and_sees_its_token_once(enter, console)
     page.goto(f"{url}/admin/clients/client/add/")
     page.fill("#id_name", "Newsletter")
     page.click("input[name=_save]")
-    assert "shown this once: token-" in told(page)
+    is_told(page, "shown this once: token-")
     page.reload()
     assert "token-" not in page.text_content("body")
 
