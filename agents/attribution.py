@@ -3,15 +3,14 @@
 A signed cookie, set whenever an instance names itself, tells them apart on calls that carry no instance id.
 """
 
-import ipaddress
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest
 from rest_framework.response import Response
 
 from agents.models import Agent
+from spotopt.common.addresses import peer_address
 
 COOKIE = "spotopt_instance"
 _SALT = "agents.attribution"
@@ -59,24 +58,6 @@ def set_cookie(response: Response, request: HttpRequest, *, agent: Agent, instan
         secure=request.is_secure(),  # a plain-HTTP agent would never send a Secure cookie back
         samesite="Strict",
     )
-
-
-def peer_address(request: HttpRequest) -> str:
-    """The caller's address; X-Forwarded-For counts only when it was written by a proxy in TRUSTED_PROXIES."""
-    address = request.META.get("REMOTE_ADDR", "")
-    for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
-        if not _is_trusted(address) or not hop.strip():
-            break
-        address = hop.strip()
-    return address
-
-
-def _is_trusted(address: str) -> bool:
-    try:
-        ip = ipaddress.ip_address(address)
-        return any(ip in ipaddress.ip_network(proxy, strict=False) for proxy in settings.TRUSTED_PROXIES)
-    except ValueError:
-        return False
 
 
 def _read_cookie(request: HttpRequest, agent: Agent) -> str:

@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import viewsets
 from rest_framework.response import Response
 
-from agents.attribution import Caller, peer_address, set_cookie
+from agents.attribution import Caller, set_cookie
 from agents.authentication import AgentAuthentication
 from agents.errors import AgentNotFound
 from agents.models import Agent
@@ -49,6 +49,7 @@ from instances.services import (
 )
 from notifications.services import emit
 from spotopt.common import clock, logs
+from spotopt.common.addresses import peer_address
 from spotopt.common.errors import Invalid
 from spotopt.common.serializers import SuccessOut
 

@@ -1,10 +1,11 @@
 """What the database itself says, past the server."""
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+from spotopt.simulator.server import database_connection
 
 
 class Database:
@@ -48,16 +49,7 @@ def different(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 
 @contextmanager
 def _cursor(database: str) -> Iterator[Any]:
-    import MySQLdb  # type: ignore[import-untyped]
-
-    connection = MySQLdb.connect(
-        host=os.environ["DB_HOST"],
-        port=int(os.environ["DB_PORT"]),
-        user=os.environ["DB_USER"],
-        password=os.environ["DB_PASSWORD"],
-        database=database,
-        autocommit=True,
-    )
+    connection = database_connection(database)
     try:
         with connection.cursor() as cursor:
             yield cursor

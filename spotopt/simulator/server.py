@@ -169,18 +169,25 @@ class Server:
         raise ServerFailed(f"The server did not start. {tail(self.log)}")
 
     def _on_database_server(self, statement: str) -> None:
-        import MySQLdb  # type: ignore[import-untyped]  # only where MariaDB or MySQL is used
-
-        connection = MySQLdb.connect(
-            host=os.environ["DB_HOST"],
-            port=int(os.environ.get("DB_PORT", "3306")),
-            user=os.environ.get("DB_USER", "spotopt"),
-            password=os.environ.get("DB_PASSWORD", ""),
-        )
+        connection = database_connection()
         try:
             connection.cursor().execute(statement)
         finally:
             connection.close()
+
+
+def database_connection(database: str = "") -> Any:
+    """To the server that DB_HOST names, past Django: it commits each statement by itself."""
+    import MySQLdb  # type: ignore[import-untyped]  # only where MariaDB or MySQL is used
+
+    return MySQLdb.connect(
+        host=os.environ["DB_HOST"],
+        port=int(os.environ.get("DB_PORT", "3306")),
+        user=os.environ.get("DB_USER", "spotopt"),
+        password=os.environ.get("DB_PASSWORD", ""),
+        database=database,
+        autocommit=True,
+    )
 
 
 def end(process: "subprocess.Popen[Any]") -> None:

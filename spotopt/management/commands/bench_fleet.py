@@ -22,9 +22,18 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from instances.selectors.timelines import percentile
 from spotopt.benchmarks.driver import Driver, Job, Times
 from spotopt.benchmarks.traffic import MIX, BenchAgent, Call, Timetable, request
-from spotopt.simulator.server import ROOT, Server, ServerFailed, end, free_port, temporary_directory
+from spotopt.simulator.server import (
+    ROOT,
+    Server,
+    ServerFailed,
+    database_connection,
+    end,
+    free_port,
+    temporary_directory,
+)
 
 LIMIT_SECONDS = 0.5  # p99
 TICK_SECONDS = 0.002
@@ -44,12 +53,10 @@ class Level:
     cpu: dict[str, float]  # cores
 
     @property
-    def p99(self) -> float:
-        return percentile(self.times.everything(), 0.99)
-
-    @property
     def is_good(self) -> bool:
-        return not self.times.failed and self.p99 < LIMIT_SECONDS and self.served > 0.97 * self.offered
+        p99 = percentile(self.times.everything(), 99)
+        is_fast = p99 is not None and p99 < LIMIT_SECONDS
+        return is_fast and not self.times.failed and self.served > 0.97 * self.offered
 
 
 class Command(BaseCommand):
@@ -236,19 +243,7 @@ async def hello_rate(server: Server) -> float:
 
 def commit_rate(database: str, connections: int) -> float:
     """Single-row UPDATEs per second, each committed, each thread on a row and a connection of its own."""
-    import MySQLdb  # type: ignore[import-untyped]  # only where MariaDB or MySQL is used
-
-    def connect() -> Any:
-        return MySQLdb.connect(
-            host=os.environ["DB_HOST"],
-            port=int(os.environ.get("DB_PORT", "3306")),
-            user=os.environ.get("DB_USER", "spotopt"),
-            password=os.environ.get("DB_PASSWORD", ""),
-            database=database,
-            autocommit=True,
-        )
-
-    first = connect()
+    first = database_connection(database)
     cursor = first.cursor()
     cursor.execute("CREATE TABLE IF NOT EXISTS bench_floor (id INT PRIMARY KEY, n BIGINT NOT NULL)")
     cursor.executemany("REPLACE INTO bench_floor VALUES (%s, 0)", [(n,) for n in range(connections)])
@@ -256,7 +251,7 @@ def commit_rate(database: str, connections: int) -> float:
     until = time.perf_counter() + FLOOR_SECONDS
 
     def work(number: int) -> None:
-        connection = connect()
+        connection = database_connection(database)
         cursor = connection.cursor()
         while time.perf_counter() < until:
             cursor.execute("UPDATE bench_floor SET n = n + 1 WHERE id = %s", [number])
@@ -289,8 +284,7 @@ def cpu_seconds(server: Server) -> dict[str, float]:
 
 
 def row_of(level: Level) -> str:
-    seconds = level.times.everything()
-    figures = "".join(f"{1000 * percentile(seconds, share):>8.0f}" for share in (0.5, 0.95, 0.99))
+    figures = percentiles(level.times.everything(), digits=0)
     cpu = ", ".join(f"{name} {cores:.2f}" for name, cores in level.cpu.items())
     return f"{level.agents:>7}{level.offered:>11.0f}{level.served:>10.0f}{figures}{level.times.failed:>8}   {cpu}"
 
@@ -298,10 +292,10 @@ def row_of(level: Level) -> str:
 def endpoint_rows(times: Times) -> Iterator[str]:
     yield f"{'':46}{'requests':>9}{'p50':>8}{'p95':>8}{'p99':>8}{'errors':>8}"
     for name, seconds in sorted(times.seconds.items(), key=lambda item: -len(item[1])):
-        ordered = sorted(seconds)
-        figures = "".join(f"{1000 * percentile(ordered, share):>8.1f}" for share in (0.5, 0.95, 0.99))
-        yield f"{name:46}{len(seconds):>9}{figures}{len(times.errors.get(name, [])):>8}"
+        yield f"{name:46}{len(seconds):>9}{percentiles(sorted(seconds), digits=1)}{len(times.errors.get(name, [])):>8}"
 
 
-def percentile(ordered: list[float], share: float) -> float:
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else float("nan")
+def percentiles(ordered: list[float], *, digits: int) -> str:
+    """p50, p95 and p99 in milliseconds."""
+    found = [percentile(ordered, percent) for percent in (50, 95, 99)]
+    return "".join(f"{'–':>8}" if one is None else f"{1000 * one:>8.{digits}f}" for one in found)
