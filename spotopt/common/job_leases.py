@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django.apps import apps
-from django.db import Error, connection
+from django.db import Error, close_old_connections, connection
 from django.db.models import Q, QuerySet
 
 from spotopt.common import clock
@@ -93,7 +93,9 @@ class Leases:
             while True:
                 self.renew()
                 begun.set()
-                if ended.wait(RENEW_SECONDS):
+                stops = ended.wait(RENEW_SECONDS)
+                close_old_connections()  # one that broke must not fail every renewal from now on
+                if stops:
                     break
             self.give_back()
         finally:

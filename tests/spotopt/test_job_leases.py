@@ -1,6 +1,7 @@
 """Who runs a job where several processes could: one of them, and another soon after it died."""
 
 import threading
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -176,3 +177,26 @@ def test_leases_are_kept_in_the_background_and_free_afterwards(monkeypatch):
     other = Leases(JOBS)
     renew(other)
     assert other.holds("sweep")
+
+
+@pytest.mark.mysql
+@pytest.mark.django_db(transaction=True)
+def test_after_the_database_was_restarted_leases_are_renewed_again(monkeypatch, caplog):
+    monkeypatch.setattr(job_leases, "RENEW_SECONDS", 0.01)
+    renew = Leases.renew
+    renewals = []
+    enough = threading.Event()
+
+    def cut_off_after_the_first(leases):
+        renew(leases)
+        renewals.append(leases)
+        if len(renewals) == 1:
+            with connection.cursor() as cursor, suppress(OperationalError):
+                cursor.execute("KILL CONNECTION_ID()")
+        elif len(renewals) == 5:
+            enough.set()
+
+    monkeypatch.setattr(Leases, "renew", cut_off_after_the_first)
+    with Leases(JOBS).kept():
+        assert enough.wait(10)
+    assert caplog.text.count("could not be renewed") <= 1
