@@ -17,6 +17,14 @@ ATTEMPTS = 6  # within a second altogether
 # Lock wait timeout and deadlock: the transaction was rolled back whole. Duplicate key: somebody inserted it since we
 # looked, and the next look finds it. Either way it may run again.
 _LOST_RACE = {1205, 1213, 1062}
+# The server ended, the way to it was cut, or the node lost its cluster (Galera). No agent repeats a report (agent-api
+# 1.2), so what was not committed is begun anew on another connection; through HAProxy that is another node.
+_LOST_CONNECTION = {1047, 2006, 2013}
+LOST_WITHIN_SECONDS = 2.0  # not after a statement that hung until its time limit
+
+
+class _Undone(OperationalError):
+    """The connection was lost before anything was committed."""
 
 
 class ExactCharField(models.CharField):
@@ -37,14 +45,20 @@ def retried(func: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(func)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        began = time.monotonic()
         for attempt in range(ATTEMPTS):
             try:
                 return func(*args, **kwargs)
             except (OperationalError, IntegrityError) as error:
-                code = error.args[0] if error.args else None
-                if code not in _LOST_RACE or attempt == ATTEMPTS - 1 or transaction.get_connection().in_atomic_block:
+                is_undone = isinstance(error, _Undone) and time.monotonic() - began < LOST_WITHIN_SECONDS
+                is_worth_another = is_undone or _code(error) in _LOST_RACE
+                connection = transaction.get_connection()
+                if not is_worth_another or attempt == ATTEMPTS - 1 or connection.in_atomic_block:
                     raise
-                metrics.count_database_error(metrics.DatabaseTrouble.LOST_RACE)
+                if is_undone:
+                    connection.close()
+                else:
+                    metrics.count_database_error(metrics.DatabaseTrouble.LOST_RACE)
                 # At random, or the same ones would meet again.
                 time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 (chance, not cryptography)
         raise AssertionError("unreachable")
@@ -57,10 +71,22 @@ def retried_transaction(func: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(func)
     def in_transaction(*args: P.args, **kwargs: P.kwargs) -> T:
-        with transaction.atomic():
-            return func(*args, **kwargs)
+        is_committing = False
+        try:
+            with transaction.atomic():
+                result = func(*args, **kwargs)
+                is_committing = True
+            return result
+        except OperationalError as error:
+            if is_committing or _code(error) not in _LOST_CONNECTION:
+                raise  # lost at the commit, it may have been carried out
+            raise _Undone(*error.args) from error
 
     return retried(in_transaction)
+
+
+def _code(error: Exception) -> object:
+    return error.args[0] if error.args else None
 
 
 def upsert(
