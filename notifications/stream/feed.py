@@ -5,6 +5,9 @@ before 11. The feed hands out facts strictly by id: what follows a missing id wa
 longer appear. It can no longer once it has been missing for TAIL seconds (the time between taking an id and inserting
 the row) and no transaction holds an uncommitted row there, which a locking read with NOWAIT tells. So any process
 may resume from an id that another one sent.
+
+Where several Galera nodes are written to, the locking read sees its own node only, and TAIL alone decides; see
+docs/scaling.md. A time in which the whole cluster stood still does not count.
 """
 
 import logging
@@ -22,6 +25,7 @@ from spotopt.common import clock
 log = logging.getLogger(__name__)
 
 TAIL = 2.0  # seconds
+STALL = 1.0  # seconds for a look, after which the database had stopped rather than been slow
 LONGEST_WAIT = 60.0  # seconds; a transaction that is open for longer must not silence everybody
 PAGE = 1000  # looked at; holes in it age together, so a log full of them still advances by this much every TAIL
 REPLAYED = 100  # dashboard-api 2.9
@@ -37,8 +41,11 @@ class Feed:
 
     def look(self) -> list[Fact]:
         """What is committed beyond the cursor, by id; not to be sent before `release` says so."""
-        rows = SystemEvent.objects.filter(pk__gt=self.cursor).order_by("pk")[:PAGE]
-        return _facts(rows)
+        began = time.monotonic()
+        facts = _facts(SystemEvent.objects.filter(pk__gt=self.cursor).order_by("pk")[:PAGE])
+        if time.monotonic() - began > STALL:
+            self._seen_since.clear()
+        return facts
 
     def release(self, seen: list[Fact]) -> list[Fact]:
         """The beginning of `seen` that has no hole before it or in it; the cursor moves to its end."""

@@ -87,6 +87,25 @@ def test_it_waits_no_longer_when_the_older_one_was_rolled_back(events, later):
     assert handed_out(events) == ["fast"]
 
 
+def test_time_in_which_the_database_stood_still_is_no_waiting(events, later, monkeypatch):
+    """A Galera node cannot see other nodes' transactions, and while the cluster agrees on a death none of them ends."""
+    slow = Writer("slow").begin()
+    monkeypatch.setattr(feed, "_is_in_flight", lambda first, last: False)
+    insert("fast")
+    assert handed_out(events) == []
+    rows = feed._facts
+
+    def standing_still(queryset):
+        later(2 * feed.TAIL)
+        return rows(queryset)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(feed, "_facts", standing_still)
+        assert handed_out(events) == []
+    slow.finish()
+    assert handed_out(events) == ["slow", "fast"]
+
+
 def test_a_transaction_that_never_ends_does_not_silence_everybody(events, later):
     slow = Writer("slow").begin()
     insert("fast")
