@@ -3,16 +3,21 @@
 import json
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from spotopt.simulator.orders import Order
 from spotopt.simulator.outages import AVOIDABLE, Outage
-from spotopt.simulator.server import JobRunner
 from spotopt.simulator.world import World
 
 DEADLINE_SECONDS = 45 * 60  # after this an order must have ended, whatever became of its agent
 KNOWN_WITHIN_SECONDS = 300  # of running: the agent's boot, and a registration that has to be repeated
 FINAL = ("completed", "failed", "superseded", "expired", "cancelled")
+
+
+class Runner(Protocol):
+    """Of the server's management commands (`JobRunner`)."""
+
+    def run(self, name: str, *arguments: str) -> str | None: ...
 
 
 @dataclass
@@ -39,9 +44,7 @@ class Findings:
 def check_primaries(world: World, rows: list[dict[str, Any]], findings: Findings) -> None:
     """Each served workload's agent has exactly one primary, and it is the serving instance (agent-api 8.20)."""
     by_id = {row["id"]: row for row in rows}
-    primaries = Counter(row["agentId"] for row in rows if row["isPrimary"])
-    for agent_id, count in primaries.items():
-        findings.check(count == 1, f"agent {agent_id} has {count} primaries")
+    primaries = check_single_primaries(rows, findings)
     for workload in world.workloads.values():
         serving = workload.serving
         if serving is None:
@@ -54,6 +57,14 @@ def check_primaries(world: World, rows: list[dict[str, Any]], findings: Findings
             status = row["instanceStatus"] if row else ""
             if findings.check(is_primary, f"{workload.key}: {serving.id} serves but is {status} for the server"):
                 findings.one_primary += 1
+
+
+def check_single_primaries(rows: list[dict[str, Any]], findings: Findings) -> Counter[str]:
+    """The number of primaries by agent id: never more than one."""
+    primaries = Counter(row["agentId"] for row in rows if row["isPrimary"])
+    for agent_id, count in primaries.items():
+        findings.check(count == 1, f"agent {agent_id} has {count} primaries")
+    return primaries
 
 
 def check_instances(world: World, rows: list[dict[str, Any]], findings: Findings, *, end: float) -> None:
@@ -76,13 +87,17 @@ def check_instances(world: World, rows: list[dict[str, Any]], findings: Findings
         findings.check(row is None or not is_forgotten, f"{name} is terminated for the server")
 
 
-def check_standbys(world: World, outages: list[Outage], findings: Findings) -> None:
-    """No request for a standby was launched twice; nobody waited where an announced loss left time for one."""
+def check_launches(world: World, findings: Findings) -> None:
+    """No request for a standby was launched twice."""
     for workload in world.workloads.values():
         for replica_id, launched in workload.replica_launches.items():
             is_double = len(set(launched)) > 1
             findings.double_launches += is_double
             findings.check(not is_double, f"replica {replica_id} of {workload.key} was launched {len(launched)} times")
+
+
+def check_outages(outages: list[Outage], findings: Findings) -> None:
+    """Nobody waited where an announced loss left time for a standby."""
     for outage in outages:
         findings.check(outage.kind != AVOIDABLE, str(outage))
 
@@ -123,7 +138,7 @@ def _was_overtaken(world: World, order: Order) -> bool:
     )
 
 
-def check_records(world: World, runner: JobRunner, findings: Findings) -> None:
+def check_records(world: World, runner: Runner, findings: Findings) -> None:
     """The server's own rows of commands and switches, by `dumpdata`."""
     commands = {c["public_id"]: c for c in _rows(runner, "agents.command")}
     by_request = {c["request_id"]: c for c in commands.values() if c.get("request_id")}
@@ -138,6 +153,8 @@ def check_records(world: World, runner: JobRunner, findings: Findings) -> None:
                 findings.check(
                     row["status"] == "completed", f"{name} was executed, but is {row['status']}: {row['message']}"
                 )
+    for identifier in world.promises.ordered.keys() - {order.id for order in world.orders.all()}:
+        findings.check(identifier in commands, f"order {identifier} was accepted and is lost")
     for identifier, success in world.promises.executed.items():
         row = commands.get(identifier) or by_request.get(identifier)
         ended = row is not None and row["status"] in FINAL
@@ -149,6 +166,6 @@ def check_records(world: World, runner: JobRunner, findings: Findings) -> None:
         findings.check(switches[pair] == 1, f"switch {' → '.join(pair)} was acknowledged and is not on record")
 
 
-def _rows(runner: JobRunner, model: str) -> list[dict[str, Any]]:
+def _rows(runner: Runner, model: str) -> list[dict[str, Any]]:
     output = runner.run("dumpdata", model, "--format", "json")
     return [row["fields"] for row in json.loads(output or "[]")]

@@ -68,6 +68,11 @@ class Scheduler:
         if not self.stop_requested and self._wait_until(until):
             self._move_to(until)
 
+    def set_speed(self, speed: float | None) -> None:
+        """From here on. Not while it runs."""
+        self._speed = speed
+        self._origin = (time.monotonic(), self.now)
+
     def close(self) -> None:
         if self._pool:
             self._pool.shutdown()

@@ -64,6 +64,7 @@ class Options:
     start_within_seconds: float = START_WITHIN_SECONDS
     first_order_seconds: float = FIRST_ORDER_SECONDS
     quiet_seconds: float = QUIET_SECONDS
+    forgives_outages: bool = False  # of workloads, where the server itself is away now and then
 
 
 class Fleet:
@@ -121,6 +122,11 @@ class Fleet:
 
     def run(self, after_batch: Action) -> Result:
         started = time.monotonic()
+        self.begin()
+        self.world.scheduler.run(self.world.ends_at, after_batch)
+        return self.conclude(wall_seconds=time.monotonic() - started)
+
+    def begin(self) -> None:
         world = self.world
         probe_routes(world.transport)
         self._populate()
@@ -128,13 +134,17 @@ class Fleet:
         for part in (self.steerer, self.operations, self.reclaims, self.losses, *surroundings):
             if part:
                 part.start()
-        world.scheduler.run(world.ends_at, after_batch)
-        ended = world.now
-        wall = time.monotonic() - started
+
+    def run_jobs_with(self, runner: JobRunner) -> None:
+        """From now on the simulation runs the server's jobs, which ran by themselves so far."""
+        self.runner, self.rounds = runner, JobRounds(self.world, runner)
+        self.rounds.start()
+
+    def conclude(self, *, wall_seconds: float) -> Result:
         try:
-            return self._result(started_at=self.options.start, ended_at=ended, wall_seconds=wall)
+            return self._result(started_at=self.options.start, ended_at=self.world.now, wall_seconds=wall_seconds)
         finally:
-            world.scheduler.close()
+            self.world.scheduler.close()
 
     def _populate(self) -> None:
         world, rng = self.world, self.world.rng("fleet")
@@ -165,7 +175,7 @@ class Fleet:
                 agent.heartbeat()
         if self.rounds:
             self.rounds.whole_round()
-        rows = self._instances()
+        rows = self.instances()
         if rows is None:
             findings.check(False, "the server's list of instances could not be read")
         else:
@@ -173,7 +183,9 @@ class Fleet:
             checks.check_promises(self.world, rows, findings)
             checks.check_instances(self.world, rows, findings, end=ended_at)
         outages = outages_of(self.world, end=ended_at)
-        checks.check_standbys(self.world, outages, findings)
+        checks.check_launches(self.world, findings)
+        if not self.options.forgives_outages:
+            checks.check_outages(outages, findings)
         checks.check_orders(self.world, findings)
         if self.runner:
             checks.check_records(self.world, self.runner, findings)
@@ -203,7 +215,8 @@ class Fleet:
             facts=facts,
         )
 
-    def _instances(self) -> list[dict[str, Any]] | None:
+    def instances(self) -> list[dict[str, Any]] | None:
+        """All that the server lists. None when it does not answer."""
         transport = self.world.transport
         with transport.session() as session:
             path = f"/api/client/{self.client_id}/instances?limit={LISTED}&status=all"

@@ -41,6 +41,13 @@ class OrderBook:
             order.deliveries.append((at, instance_id))
             return order
 
+    def snapshot(self) -> "OrderBook":
+        """The orders of now; what becomes of them still shows."""
+        with self._lock:
+            copy = OrderBook()
+            copy._by_id = dict(self._by_id)
+            return copy
+
     def all(self) -> list[Order]:
         with self._lock:
             return list({id(order): order for order in self._by_id.values()}.values())

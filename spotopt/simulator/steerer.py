@@ -105,8 +105,10 @@ class Steerer:
             return
         if reply.get("command_id"):
             self.accepted += 1
+            command_id = str(reply.get("command_id"))
+            self.world.promises.order(command_id, self.world.now)
             self.world.orders.accept(
-                command_id=str(reply.get("command_id")),
+                command_id=command_id,
                 request_id=str(reply.get("request_id") or ""),
                 workload=workload.key,
                 kind=kind,

@@ -83,6 +83,7 @@ class Transport:
         journal: Path | None = None,
         bind_sources: bool = False,
         authority: Path | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.token = token
@@ -91,6 +92,7 @@ class Transport:
         self.is_down_on_purpose = False
         self.bind_sources = bind_sources
         self.authority = authority
+        self.timeout_seconds = timeout_seconds
         self._journal: TextIO | None = journal.open("a", buffering=1) if journal else None
         self._lock = threading.Lock()
 
@@ -122,14 +124,12 @@ class Transport:
         data = None if body is None else json.dumps(body)
         started = time.perf_counter()
         try:
-            response = session.request(
-                method, self.base_url + path, data=data, timeout=TIMEOUT_SECONDS, headers=headers, allow_redirects=False
-            )
+            response = self.send(session, method, path, data, headers)
         except requests.RequestException as error:
             self._count_unreachable(kind, f"{method} {path} {_short(data)}", error)
             return Reply(0)
         reply = Reply(response.status_code, _parsed(response))
-        problem = _problem(reply, expected)
+        problem = self.problem_of(reply, expected)
         if problem and reply.status == 404 and kind in self.missing:
             problem = ""
         with self._lock:
@@ -147,6 +147,20 @@ class Transport:
                 self._journal.write(_journal_line(at, method, path, reply.status, data))
         return reply
 
+    def send(
+        self, session: requests.Session, method: str, path: str, data: str | None, headers: dict[str, str] | None
+    ) -> requests.Response:
+        """Raises RequestException."""
+        url, patience = self.base_url + path, self.timeout_seconds
+        return session.request(method, url, data=data, timeout=patience, headers=headers, allow_redirects=False)
+
+    def problem_of(self, reply: Reply, expected: tuple[int, ...]) -> str:
+        """What agents could not live with; empty when all is well."""
+        return _problem(reply, expected)
+
+    def may_be_unreachable(self) -> bool:
+        return self.is_down_on_purpose
+
     def complain(self, kind: str, detail: str) -> None:
         """An answer that is well-formed but breaks the contract."""
         with self._lock:
@@ -159,7 +173,7 @@ class Transport:
     def _count_unreachable(self, kind: str, request: str, error: requests.RequestException) -> None:
         with self._lock:
             self.counts.requests[kind] += 1
-            if self.is_down_on_purpose:
+            if self.may_be_unreachable():
                 self.counts.unreachable += 1
             else:
                 self._keep(f"{kind}: no answer", request, f"{type(error).__name__}: {error}")

@@ -284,7 +284,7 @@ def test_a_workload_that_is_served_again_within_the_notice_had_no_outage():
 def test_only_an_avoidable_outage_is_a_violation():
     findings = checks.Findings()
     listed = [outages.Outage("web", "i-1", START, 300, kind) for kind in outages.KINDS]
-    checks.check_standbys(make_world(), listed, findings)
+    checks.check_outages(listed, findings)
     assert findings.violations == ["web: nobody served for 300 s after i-1 (a standby could be had)"]
 
 
@@ -295,7 +295,7 @@ def test_a_request_that_was_launched_twice_is_a_violation():
     world.transport.answers["replicas?status=launching"] = [launching, launching]
     run_for(world, 300)
     assert len(workload.instances) == 3
-    checks.check_standbys(world, [], findings)
+    checks.check_launches(world, findings)
     assert findings.violations == ["replica r-1 of web was launched 2 times"]
     assert findings.double_launches == 1
 

@@ -178,7 +178,7 @@ class AgentProcess:
         """Start a periodic worker `first` seconds from now."""
         pace = self.world.pace
         if action == self.heartbeat:  # just before a round, after which the server looks for silent agents
-            phase = pace.round_seconds - self.rng.choice((5, 10, 15, 20, 25))
+            phase = -float(self.rng.choice((5, 10, 15, 20, 25)))
         else:
             phase = math.floor(self.rng.random() * 12) / 12 * interval * pace.stretch
         worker = Worker(action.__name__, interval, action, urgent, phase, longest)
