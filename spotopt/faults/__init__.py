@@ -1,0 +1,1 @@
+"""`./dev faults`: everything that can break is broken at random moments under load, and nothing may be lost."""
