@@ -9,11 +9,13 @@ from spotopt.simulator.server import database_connection
 
 
 class Database:
-    def __init__(self, name: str) -> None:
-        self.name = name
+    """On the server that DB_HOST names, or on the one whose `socket` is given, as its root."""
+
+    def __init__(self, name: str, *, socket: str = "") -> None:
+        self.name, self.socket = name, socket
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        with _cursor(self.name) as cursor:
+        with _cursor(self.name, self.socket) as cursor:
             cursor.execute(statement, values)
             return list(cursor.fetchall())
 
@@ -48,10 +50,17 @@ def different(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 
 
 @contextmanager
-def _cursor(database: str) -> Iterator[Any]:
-    connection = database_connection(database)
+def _cursor(database: str, socket: str = "") -> Iterator[Any]:
+    connection = _as_root(database, socket) if socket else database_connection(database)
     try:
         with connection.cursor() as cursor:
             yield cursor
     finally:
         connection.close()
+
+
+def _as_root(database: str, socket: str) -> Any:
+    import MySQLdb  # type: ignore[import-untyped]  # only where MariaDB or MySQL is used
+
+    patience = {"connect_timeout": 5, "read_timeout": 60}
+    return MySQLdb.connect(unix_socket=socket, user="root", database=database, autocommit=True, **patience)

@@ -25,9 +25,9 @@ class Failed(Exception):
     """The text says what did not work, with the end of the log."""
 
 
-def listening() -> socket.socket:
+def listening(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     """As a socket unit: it stays open while services come and go, so calls wait instead of being refused."""
-    sock = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+    sock = socket.create_server((host, port), backlog=BACKLOG)
     sock.set_inheritable(True)
     return sock
 

@@ -78,6 +78,7 @@ def test_the_example_names_only_variables_there_are():
         "docs/monitoring.md",
         "docs/models.md",
         "docs/security.md",
+        "docs/scaling.md",
     ],
 )
 def test_commands_and_files_that_a_document_names_exist(document):

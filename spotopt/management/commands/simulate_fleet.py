@@ -20,6 +20,7 @@ from spotopt.simulator.fleet import START_WITHIN_SECONDS, Fleet, Options, is_loo
 from spotopt.simulator.losses import read_losses
 from spotopt.simulator.pace import automatic_stretch
 from spotopt.simulator.prices import BadPrices, PriceBook, built_in_ondemand, read_ondemand, read_spot_prices
+from spotopt.simulator.promises import Promises
 from spotopt.simulator.report import Progress, is_terminal, render
 from spotopt.simulator.server import Server, ServerFailed, temporary_directory
 from spotopt.simulator.steerer import FIRST_ORDER_SECONDS
@@ -89,6 +90,7 @@ class Command(BaseCommand):
         pace.add_argument("--threads", type=int, default=8)
         output = parser.add_argument_group("output")
         output.add_argument("--log", type=Path, help="JSON lines: every write that the server acknowledged")
+        output.add_argument("--promises", type=Path, help="with --url: JSON lines of what must never be lost again")
         output.add_argument("--progress-every", type=float, default=10, metavar="SECONDS")
         output.add_argument("--tolerance", type=float, default=0.01, help="between the two accounts of the savings")
 
@@ -148,6 +150,7 @@ class Command(BaseCommand):
         fleet = Fleet(
             options, transport=transport, prices=prices, clock=clock, client_id=client_id, say=self.stdout.write
         )
+        fleet.world.promises = Promises(log=given["promises"])
         return self._run(fleet, given)
 
     def _run(self, fleet: Fleet, given: dict[str, Any]) -> bool:
