@@ -1,18 +1,21 @@
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Self
 
 from django.apps import apps
 from django.conf import settings
-from django.db import models
+from django.db import connections, models
 from django.db.models import Case, F, OuterRef, Q, Subquery, Value, When
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Now
 
 from clients.models import Client
 from clients.principals import Principal
 from spotopt.common import clock
 from spotopt.common.db import ExactCharField
 from spotopt.common.fields import DecisionMode, Mode, PriceField, PublicIdField
+
+HEARD_AT_ONCE = 200
 
 
 class AgentQuerySet(models.QuerySet["Agent"]):
@@ -21,6 +24,33 @@ class AgentQuerySet(models.QuerySet["Agent"]):
 
     def living(self) -> Self:
         return self.exclude(status=Agent.Status.DELETED)
+
+    def update(self, **values: Any) -> int:
+        """Makes every process forget what it remembers of these agents (agents.memory)."""
+        return super().update(**{"changed_at": Now()} | values)
+
+    def hear(self, heard: Mapping[tuple[int, str], datetime]) -> int:
+        """Write when each (agent, instance) was last heard, in one statement per HEARD_AT_ONCE; nothing else changes.
+
+        An instance that is no longer its agent's primary, or an agent that went offline, is left as it is.
+        """
+        rows = sorted(heard.items())
+        return sum(self._hear(rows[n : n + HEARD_AT_ONCE]) for n in range(0, len(rows), HEARD_AT_ONCE))
+
+    def _hear(self, rows: Sequence[tuple[tuple[int, str], datetime]]) -> int:
+        # By hand: Django takes longer to build this statement for a second's heartbeats than the database to run it.
+        adapt = connections[self.db].ops.adapt_datetimefield_value
+        times = [value for (pk, _), at in rows for value in (pk, adapt(at))]
+        wanted = [value for (pk, instance_id), at in rows for value in (pk, instance_id, adapt(at))]
+        statuses = ", ".join(["%s"] * len(Agent.HEARD))
+        is_it = "(id = %s AND instance_id = %s AND (last_heartbeat_at IS NULL OR last_heartbeat_at <= %s))"
+        sql = (
+            f"UPDATE agents SET last_heartbeat_at = CASE id{' WHEN %s THEN %s' * len(rows)} END "  # noqa: S608
+            f"WHERE status IN ({statuses}) AND ({' OR '.join([is_it] * len(rows))})"
+        )
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(sql, [*times, *Agent.HEARD, *wanted])
+            return int(cursor.rowcount)
 
     def with_counts(self) -> Self:
         """Adds, in the same statement, `replica_count` (standbys launching, syncing or ready) and `open_commands`."""
@@ -46,6 +76,8 @@ class Agent(models.Model):
         SWITCHING = "switching"
         ERROR = "error"
         DELETED = "deleted"
+
+    HEARD = (Status.ONLINE, Status.DISABLED, Status.SWITCHING)  # a heartbeat can leave it as it is
 
     class Protocol(models.TextChoices):
         """Generation of the wire protocol (agent-api 1.1); empty until there is evidence."""
@@ -117,6 +149,9 @@ class Agent(models.Model):
     installed_at = models.DateTimeField(default=clock.now)
     created_at = models.DateTimeField(default=clock.now)
     deleted_at = models.DateTimeField(null=True, blank=True)
+    # By the database's own clock. Set by every change of what the agent is told, orders, standbys and instances
+    # included (`lock_agent`): web processes then forget what they remember of it (agents.memory).
+    changed_at = models.DateTimeField(db_default=Now(), editable=False, db_index=True)
 
     objects = AgentQuerySet.as_manager()
 
@@ -142,6 +177,12 @@ class Agent(models.Model):
 
     def __str__(self) -> str:
         return self.logical_agent_id
+
+    def save(self, *, update_fields: Iterable[str] | None = None, **options: Any) -> None:
+        """Makes every process forget what it remembers of this agent (agents.memory)."""
+        self.changed_at = Now()
+        fields = None if update_fields is None else {*update_fields, "changed_at"}
+        super().save(update_fields=fields, **options)
 
     @property
     def is_deleted(self) -> bool:

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, cast
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import viewsets
@@ -8,6 +8,7 @@ from agents import selectors
 from agents.attribution import Caller, identify
 from agents.authentication import AgentAuthentication, find_any_agent
 from agents.errors import AgentNotFound
+from agents.middleware import AtRest
 from agents.models import Agent, Command
 from agents.serializers import (
     AgentConfigOut,
@@ -26,7 +27,7 @@ from agents.services import cleanups, commands
 from agents.services.protocol import note_protocol
 from clients.authentication import StaffSessionAuthentication
 from clients.permissions import IsClient, IsOperatorOrClient
-from clients.principals import ApiRequest
+from clients.principals import ApiRequest, Principal
 
 
 class AgentPlaneViewSet(viewsets.GenericViewSet[Agent]):
@@ -45,6 +46,16 @@ class AgentPlaneViewSet(viewsets.GenericViewSet[Agent]):
         if request.auth is None:
             raise AgentNotFound
         self.agent = request.auth
+
+    def is_at_rest(self, *, heard: str = "") -> None:
+        """Until the agent changes, the same request may get the same answer without asking us (docs/hot-path.md).
+
+        To be said of an answer that depends on nothing else, time included; `heard` is the instance that it shows
+        to be alive. Operators are not remembered: their sessions end without any agent changing.
+        """
+        who = cast("Principal", self.request.user)
+        if not who.is_operator:
+            self.request._request.at_rest = AtRest(self.agent, heard)  # type: ignore[attr-defined]
 
     def caller(self, *, claimed: str = "") -> Caller:
         return identify(self.request, self.agent, claimed=claimed)
@@ -76,6 +87,7 @@ class AgentViewSet(AgentPlaneViewSet):
     def config(self, request: ApiRequest, agent_id: str) -> Response:
         if not self.called_by_primary:
             return Response(selectors.disabled_config(self.agent))
+        self.is_at_rest()
         return Response(selectors.config_of(self.agent) | {"role": "primary"})
 
     @extend_schema(summary="Report a clean-up of snapshots and images", request=CleanupIn, responses=CleanupRecordedOut)
@@ -105,6 +117,8 @@ class CommandViewSet(AgentPlaneViewSet):
         if not caller.is_primary_of(self.agent):
             return []
         note_protocol(agent=self.agent, polled=polled)
+        if not commands.may_have_work(self.agent):
+            self.is_at_rest()
         return commands.poll(agent=self.agent, caller=caller.instance_id, types=types, limit=limit)
 
     @extend_schema(summary="Report how an order went", request=OutcomeIn, responses=CommandStateOut)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
@@ -78,8 +79,9 @@ def check_identity(*, name: str, email: str | None, of: Client | None = None) ->
 
 @retried_transaction
 def regenerate_token(*, client: Client, actor: str = "") -> str:
-    """The old token is dead as soon as this returns."""
+    """The old token is dead as soon as this returns; for agents at rest, within a second (docs/hot-path.md)."""
     token = new_token()
+    _forget_agents(client)
     if not Client.objects.filter(pk=client.pk).update(**sealed(token)):
         raise ClientNotFound
     _record(client, "token_regenerated", f"Token of {client.name} regenerated", actor, severity="warning")
@@ -118,6 +120,7 @@ def _update_identity(client: Client, name: str, email: str | None, actor: str) -
 @transaction.atomic
 def set_active(*, client: Client, is_active: bool, actor: str = "") -> bool:
     """False when it was so already."""
+    _forget_agents(client)
     changed = Client.objects.filter(pk=client.pk, is_active=not is_active).update(is_active=is_active)
     if changed:
         word = "activated" if is_active else "deactivated"
@@ -146,6 +149,8 @@ def delete_client(*, client: Client, actor: str = "", on_batch: Callable[[int], 
     """
     dead = {"token_hash": secrets.token_hex(32), "token_encrypted": "", "is_active": False}
     Client.objects.filter(pk=client.pk).update(**dead)
+    if _forget_agents(client) and settings.AGENT_MEMORY:
+        time.sleep(1)  # until every process has seen it: rows that are gone tell nobody that they changed
     for attempt in range(3):
         try:
             for rows in rows_of(client):
@@ -241,6 +246,15 @@ def _all_clients(batch_size: int) -> Iterator[Client]:
 def _replace(client: Client, new: dict[str, str]) -> int:
     """Compare-and-set: a token regenerated meanwhile is newer than what was read."""
     return Client.objects.filter(pk=client.pk, token_hash=client.token_hash).update(**new)
+
+
+def _forget_agents(client: Client) -> int:
+    """No process goes on answering them from memory. Their locks come before the client's own.
+
+    `agents` imports this app, so its model is asked for by name.
+    """
+    agents: Any = apps.get_model("agents", "Agent")._default_manager
+    return int(agents.filter(client=client.pk).update())
 
 
 def _record(client: Client, event_type: str, message: str, actor: str, severity: str = "info") -> None:

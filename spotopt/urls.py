@@ -10,6 +10,8 @@ handler404 = "spotopt.views.not_found"
 handler500 = "spotopt.views.server_error"
 
 urlpatterns = [
+    path("", include("instances.urls")),  # before agents: `register` and `uninstall` are no agent ids
+    path("", include("agents.urls")),  # and both first: nearly all calls are theirs, and the table is read from the top
     path("", views.RootView.as_view()),
     path("health", views.HealthView.as_view()),
     path("metrics", metrics),
@@ -18,8 +20,6 @@ urlpatterns = [
     path("", include("spotopt.schema")),
     path("", include("analytics.urls")),
     path("", include("decisions.urls")),
-    path("", include("instances.urls")),  # before agents: `register` and `uninstall` are no agent ids
-    path("", include("agents.urls")),
     path("", include("notifications.urls")),
     path("", include("clients.urls")),
 ]

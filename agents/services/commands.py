@@ -32,9 +32,11 @@ REPEATABLE = (Type.TERMINATE_INSTANCE, Type.PROMOTE_REPLICA_TO_PRIMARY, Type.APP
 def lock_agent(pk: int) -> Agent:
     """The first step of every state change: takes the row lock that orders all of an agent's changes.
 
+    The lock is that of an UPDATE which sets `changed_at`, so no process goes on with what it remembers of the agent.
     Nothing is joined: MariaDB would lock the client's row as well, and with it every other agent of that client.
     """
-    return Agent.objects.select_for_update().get(pk=pk)
+    Agent.objects.filter(pk=pk).update()
+    return Agent.objects.get(pk=pk)
 
 
 def enqueue(
@@ -72,9 +74,14 @@ def poll(*, agent: Agent, caller: str, types: Collection[str], limit: int | None
 
     No statement at all when nothing is open: authentication has just counted the open orders.
     """
-    if not agent.enabled or not agent.open_commands or not _queue(agent.pk, types).exists():
+    if not may_have_work(agent) or not _queue(agent.pk, types).exists():
         return []
     return hand_out(agent_pk=agent.pk, caller=caller or agent.instance_id, types=types, limit=limit)
+
+
+def may_have_work(agent: Agent) -> bool:
+    """False: there is nothing to hand out until the agent changes."""
+    return agent.enabled and agent.open_commands > 0
 
 
 @retried_transaction

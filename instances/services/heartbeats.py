@@ -1,7 +1,7 @@
 """POST /api/agents/{id}/heartbeat (agent-api 3.2). A heartbeat never changes which instance is the primary."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from agents.attribution import Caller
@@ -29,6 +29,7 @@ SAID = {
 class Heard:
     status: str  # the agent's
     role: str  # the caller's: primary, replica or zombie
+    is_unchanged: bool = False  # the heartbeat was a sign of life and nothing else
 
 
 @retried
@@ -38,7 +39,8 @@ def record_heartbeat(
     """Note the sign of life. One UPDATE when the primary says nothing new."""
     if caller.is_primary_of(agent):
         told = {"az": az, "instance_type": instance_type, "mode": mode}
-        return Heard(_hear_primary(agent, caller, status, told), "primary")
+        heard_as = _hear_primary(agent, caller, status, told)
+        return Heard(heard_as, "primary", heard_as == agent.status and heard_as in Agent.HEARD)
     return Heard(agent.status, touch_instance(client_id=agent.client_id, instance_id=caller.instance_id))
 
 
@@ -49,13 +51,11 @@ def _hear_primary(agent: Agent, caller: Caller, status: str, told: dict[str, str
     if agent.status == Status.SWITCHING:
         said = Status.SWITCHING  # ends with the command (agent-api 2.1)
     learn_about_primary(agent=agent, **told)
-    changes = {"last_heartbeat_at": clock.now()}
-    if said == agent.status:
-        # Compare-and-set on what was read, so that a heartbeat revives no agent that was just deleted or moved.
-        as_read = Agent.objects.filter(pk=agent.pk, status=agent.status, instance_id=agent.instance_id)
-        if as_read.update(**changes):
-            return agent.status
-    return _change_status(agent=agent, caller=caller, status=said, changes=changes)
+    now = clock.now()
+    # Conditional, so that a heartbeat revives no agent that was just deleted or moved.
+    if said == agent.status and Agent.objects.hear({(agent.pk, agent.instance_id): now}):
+        return agent.status
+    return _change_status(agent=agent, caller=caller, status=said, at=now)
 
 
 @retried_transaction
@@ -114,7 +114,7 @@ def _learn(*, agent_pk: int, az: str, instance_type: str, mode: str) -> None:
 
 
 @retried_transaction
-def _change_status(*, agent: Agent, caller: Caller, status: str, changes: dict[str, Any]) -> str:
+def _change_status(*, agent: Agent, caller: Caller, status: str, at: datetime) -> str:
     agent = lock_agent(agent.pk)
     if agent.is_deleted or not caller.is_primary_of(agent):
         return agent.status
@@ -122,7 +122,7 @@ def _change_status(*, agent: Agent, caller: Caller, status: str, changes: dict[s
         status = Status.SWITCHING
     if agent.status != status:
         announce(agent=agent, old_status=agent.status, new_status=status)
-    Agent.objects.filter(pk=agent.pk).update(status=status, **changes)
+    Agent.objects.filter(pk=agent.pk).update(status=status, last_heartbeat_at=at)
     return status
 
 
@@ -133,8 +133,9 @@ def _others_heard(agent: Agent) -> bool:
     return others.filter(last_seen_at__gt=since).exists()
 
 
-def record_inventory(*, agent: Agent, caller: Caller, snapshot: dict[str, Any]) -> None:
-    inventory.apply(agent=agent, own_id=caller.instance_id or agent.instance_id, snapshot=snapshot)
+def record_inventory(*, agent: Agent, caller: Caller, snapshot: dict[str, Any]) -> bool:
+    """True when this snapshot says nothing new, now and later."""
+    return inventory.apply(agent=agent, own_id=caller.instance_id or agent.instance_id, snapshot=snapshot)
 
 
 def may_reconnect(*, agent: Agent, peer: str) -> bool:

@@ -27,14 +27,19 @@ class Entry(wire.WireSerializer):
     public_ip = wire.IPAddress()
 
 
-def apply(*, agent: Agent, own_id: str, snapshot: dict[str, Any]) -> None:
-    """Bring this agent's instances up to date. A failed or foreign snapshot says nothing (agent-api 3.2)."""
+def apply(*, agent: Agent, own_id: str, snapshot: dict[str, Any]) -> bool:
+    """Bring this agent's instances up to date. A failed or foreign snapshot says nothing (agent-api 3.2).
+
+    True when the same snapshot can bring nothing new later either, unless something else changes.
+    """
     listed = _listed(snapshot)
     if snapshot.get("error") or own_id not in listed:
-        return
+        return True
     own = list(Instance.objects.filter(agent=agent).alive())
-    if any(_is_news(instance, listed, own_id) for instance in own):
+    is_news = any(_is_news(instance, listed, own_id) for instance in own)
+    if is_news:
         _apply_news(agent=agent, own_id=own_id, listed=listed)
+    return not is_news and all(instance.instance_id in listed for instance in own)
 
 
 def _listed(snapshot: dict[str, Any]) -> dict[str, dict[str, Any]]:

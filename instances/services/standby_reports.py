@@ -19,6 +19,7 @@ from instances.services import binding, failover, replicas
 from instances.services.failover import Outcome
 from instances.services.launch_failures import record_failure
 from instances.services.placement import Wish
+from instances.services.terminations import standbys_may_come_due
 from spotopt.common import clock, wire
 from spotopt.common.db import retried_transaction
 from spotopt.common.errors import Conflict, Invalid
@@ -34,14 +35,17 @@ class Bound:
 
 
 def work_for(*, agent: Agent, caller: Caller, status: str) -> list[Replica]:
-    """What the calling primary is to launch or to terminate now; nothing for other hosts (1.8)."""
-    if not caller.is_primary_of(agent):
-        return []
+    """What the calling primary is to launch or to terminate now."""
     if status == "terminated":
         return list(to_terminate(agent=agent, at=clock.now()))
-    if not agent.enabled or not Replica.objects.unbound().filter(agent=agent, status=Status.LAUNCHING).exists():
-        return []
     return _claim(agent_pk=agent.pk, caller=caller)
+
+
+def may_have_work(*, agent: Agent, status: str) -> bool:
+    """False: there is nothing to launch, or to terminate, until the agent changes."""
+    if status == "terminated":
+        return standbys_may_come_due(agent)
+    return agent.enabled and Replica.objects.unbound().filter(agent=agent, status=Status.LAUNCHING).exists()
 
 
 @retried_transaction

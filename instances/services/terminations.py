@@ -61,6 +61,24 @@ def due_for(*, agent: Agent, caller: Caller) -> list[Due]:
     return [item for item in due if item.instance_id == caller.instance_id]
 
 
+def may_come_due(agent: Agent) -> bool:
+    """False: nothing of the agent is waiting to be terminated, or will before the agent changes."""
+    if agent.is_deleted:
+        return True
+    leaving = Instance.objects.filter(agent=agent, status__in=Instance.GONE, termination_confirmed=False)
+    return agent.auto_terminate_enabled and (leaving.exists() or standbys_may_come_due(agent))
+
+
+def standbys_may_come_due(agent: Agent) -> bool:
+    return _closed(agent).exists()
+
+
+def _closed(agent: Agent) -> QuerySet[Replica]:
+    """Standbys that are over, but whose instances may still run."""
+    over = [Replica.Status.TERMINATED, Replica.Status.FAILED]
+    return Replica.objects.filter(agent=agent, status__in=over, termination_confirmed=False).exclude(instance_id="")
+
+
 def _current(agent: Agent) -> str:
     """The primary is never on the list, unless its own termination was asked for."""
     is_serving = Instance.objects.filter(agent=agent, instance_id=agent.instance_id, status=Status.PRIMARY)
@@ -106,13 +124,10 @@ def _as_due(instance: Instance, now: datetime) -> Due:
 
 
 def _due_replicas(agent: Agent, now: datetime) -> list[Due]:
-    closed = Replica.objects.filter(
+    closed = _closed(agent).filter(
         Q(termination_attempted_at=None) | Q(termination_attempted_at__lt=now - RETRY_AFTER),
-        agent=agent,
-        status__in=[Replica.Status.TERMINATED, Replica.Status.FAILED],
-        termination_confirmed=False,
         termination_attempts__lt=MAX_ATTEMPTS,
-    ).exclude(instance_id="")
+    )
     return [
         Due(
             r.instance_id,

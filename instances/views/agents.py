@@ -123,9 +123,10 @@ class ReportViewSet(AgentPlaneViewSet):
             instance_type=body["instance_type"],
             mode=body["mode"],
         )
-        if body["inventory"]:
-            self._apply_inventory(agent, caller, body["inventory"])
+        is_settled = not body["inventory"] or self._apply_inventory(agent, caller, body["inventory"])
         is_primary = heard.role == "primary"
+        if is_primary and is_settled and heard.is_unchanged and not body["reconnect"]:
+            self.is_at_rest(heard=agent.instance_id)
         response = Response(
             {
                 "success": True,
@@ -148,13 +149,14 @@ class ReportViewSet(AgentPlaneViewSet):
             raise AgentNotFound
         return Caller(agent.instance_id, "address") if caller.source in ("sole", "unknown") else caller
 
-    def _apply_inventory(self, agent: Agent, caller: Caller, snapshot: dict[str, Any]) -> None:
+    def _apply_inventory(self, agent: Agent, caller: Caller, snapshot: dict[str, Any]) -> bool:
         """After the heartbeat itself is safe; its own failure must not silence the agent."""
         try:
             with transaction.atomic():
-                heartbeats.record_inventory(agent=agent, caller=caller, snapshot=snapshot)
+                return heartbeats.record_inventory(agent=agent, caller=caller, snapshot=snapshot)
         except Exception:
             log.exception("the inventory of agent %s was not applied", agent.public_id)
+            return False
 
     @extend_schema(summary="Report prices", request=PricingReportIn, responses=PricingRecordedOut)
     def pricing_report(self, request: ApiRequest, agent_id: str) -> Response:
@@ -203,7 +205,11 @@ class ReportViewSet(AgentPlaneViewSet):
 
     @extend_schema(summary="Old instances whose wait is over", responses=InstancesToTerminateOut)
     def instances_to_terminate(self, request: ApiRequest, agent_id: str) -> Response:
-        due = terminations.due_for(agent=self.agent, caller=self.caller())
+        caller, due = self.caller(), []
+        if caller.is_primary_of(self.agent) and not terminations.may_come_due(self.agent):
+            self.is_at_rest()
+        else:
+            due = terminations.due_for(agent=self.agent, caller=caller)
         return Response(
             {
                 "instances": [

@@ -1,5 +1,6 @@
 """Standbys, as agents and the dashboard handle them (agent-api 3.20–3.26, dashboard-api 2.4, 2.8)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -61,7 +62,7 @@ class ReplicaViewSet(SharedAgentViewSet):
         if self.agent.is_deleted and status != "terminated":
             raise AgentNotFound
         if status in ("launching", "terminated"):
-            found = reports.work_for(agent=self.agent, caller=self.caller(), status=status)
+            found = self._work(status)
         else:
             rows = Replica.objects.filter(agent=self.agent).order_by("-created_at", "-id")
             closed = request.query_params.get("include_terminated", "").lower() in ("1", "true")
@@ -69,6 +70,15 @@ class ReplicaViewSet(SharedAgentViewSet):
             if status and status != "all":
                 found = [r for r in found if r.status == status]
         return Response({"replicas": [item_of(r, at=now) for r in found], "total": len(found)})
+
+    def _work(self, status: str) -> Sequence[Replica]:
+        caller = self.caller()
+        if not caller.is_primary_of(self.agent):
+            return []  # other hosts have none (1.8)
+        if not reports.may_have_work(agent=self.agent, status=status):
+            self.is_at_rest()
+            return []
+        return reports.work_for(agent=self.agent, caller=caller, status=status)
 
     @extend_schema(
         summary="Ask for a standby, or report one that was launched",

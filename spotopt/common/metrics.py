@@ -32,6 +32,9 @@ _durations = Histogram(
     buckets=BUCKETS,
     registry=REGISTRY,
 )
+_recalled = Counter(
+    "spotopt_recalled_answers", "Answers to agents at rest, given without asking the database.", registry=REGISTRY
+)
 _database_errors = Counter(
     "spotopt_database_errors", "Database errors that a web process met.", ["kind"], registry=REGISTRY
 )
@@ -53,6 +56,10 @@ def count_request(request: HttpRequest, *, status: int, seconds: float) -> None:
 def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
     """Kept here, because the library takes a lock to find them. There are as many as routes and their statuses."""
     return _requests.labels(method, route, status), _durations.labels(method, route)
+
+
+def count_recalled() -> None:
+    _recalled.inc()
 
 
 def count_database_error(kind: DatabaseTrouble) -> None:

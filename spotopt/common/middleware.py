@@ -49,7 +49,10 @@ class RequestLogMiddleware:
         }
         if _SAFE_ID.fullmatch(given):
             extra["caller_request_id"] = given
-        level = logging.INFO if response.status_code < 500 else logging.ERROR
+        if response.status_code >= 500:
+            level = logging.ERROR
+        else:  # agents at rest say the same all day
+            level = logging.DEBUG if hasattr(request, "is_recalled") else logging.INFO
         log.log(level, "%s %s", request.method, request.path, extra=extra)
         return response
 

@@ -82,6 +82,7 @@ class Server:
         self.admin_token = secrets.token_hex(24)
         self.database = f"fleet_{os.getpid()}_{secrets.token_hex(3)}" if os.environ.get("DB_HOST") else ""
         self.environment = os.environ | {
+            "AGENT_MEMORY": "false",  # it counts in real seconds; the clock may be stretched
             "DJANGO_SETTINGS_MODULE": "spotopt.settings",
             "SIMULATED_CLOCK_FILE": str(clock_file),
             "SQLITE_PATH": str(directory / "fleet.sqlite3"),
