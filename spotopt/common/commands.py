@@ -2,7 +2,7 @@
 
 import logging
 import signal
-import threading
+import time
 from argparse import ArgumentParser
 from typing import Any
 
@@ -83,25 +83,24 @@ class JobCommand(BaseCommand):
 
 
 class StopSignal:
-    """SIGTERM and SIGINT end a loop between two rounds, never inside one."""
+    """SIGTERM and SIGINT end a loop between two rounds, never inside one.
+
+    No `threading.Event`: a second signal, in the middle of its `set`, would wait for the first one for ever.
+    """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self.requested = False
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
-
-    @property
-    def requested(self) -> bool:
-        return self._event.is_set()
 
     def sleep(self, seconds: float) -> None:
         """By the server's clock, which may be a simulated one: fast, or set back when a simulation starts anew."""
         started = clock.now().timestamp()
         passed = 0.0
-        self._event.wait(min(seconds, SHORTEST_PAUSE))
+        time.sleep(min(seconds, SHORTEST_PAUSE))
         while 0 <= passed < seconds and not self.requested:
-            self._event.wait(min(seconds - passed, LONGEST_PAUSE))
+            time.sleep(min(seconds - passed, LONGEST_PAUSE))
             passed = clock.now().timestamp() - started
 
     def _stop(self, *_: Any) -> None:
-        self._event.set()
+        self.requested = True

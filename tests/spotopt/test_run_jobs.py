@@ -1,15 +1,20 @@
 """`run_jobs`: one process for all periodic jobs; and `--once`, `--loop` of a single one."""
 
 import logging
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 import time_machine
+from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from spotopt.common import clock, job_runs
@@ -144,7 +149,8 @@ def test_pauses_follow_a_clock_that_runs_faster(stop, monkeypatch):
 
 
 def test_a_clock_that_was_set_back_ends_the_pause(stop, traveller, monkeypatch):
-    monkeypatch.setattr(stop._event, "wait", lambda seconds: traveller.shift(timedelta(hours=-1)))
+    set_back = SimpleNamespace(sleep=lambda seconds: traveller.shift(timedelta(hours=-1)))
+    monkeypatch.setattr("spotopt.common.commands.time", set_back)
     stop.sleep(60)  # would wait for an hour and a minute
 
 
@@ -155,6 +161,24 @@ def test_a_signal_ends_the_pause_and_the_loop(stop, number):
     job = Job("job", every=3600)
     job.repeat(stop, AllMine())
     assert job.rounds == []
+
+
+SIGNAL_WITHIN_A_SIGNAL = """
+import os, signal, threading
+import django; django.setup()
+from spotopt.common.commands import StopSignal
+stop = StopSignal()
+threading.Condition.notify_all = lambda condition: os.kill(os.getpid(), signal.SIGTERM)
+os.kill(os.getpid(), signal.SIGTERM)
+assert stop.requested
+"""
+
+
+def test_a_signal_that_comes_while_another_is_heard_does_not_hang_the_loop():
+    """`systemctl stop` twice, or SIGTERM and Ctrl-C."""
+    environment = os.environ | {"DEBUG": "1", "DJANGO_SETTINGS_MODULE": "spotopt.settings"}
+    command = [sys.executable, "-c", SIGNAL_WITHIN_A_SIGNAL]
+    subprocess.run(command, env=environment, cwd=settings.BASE_DIR, timeout=30, check=True)
 
 
 def test_a_slow_job_keeps_no_other_waiting(stop, monkeypatch):
