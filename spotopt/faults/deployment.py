@@ -15,8 +15,10 @@ from spotopt.simulator.server import JobRunner, Server, tail
 MANAGE = [sys.executable, "manage.py"]
 STOP_SECONDS = 60
 THREADS = 8  # of each of two workers
-# Shorter than in production, because a fault lasts seconds of real time and minutes of simulated time.
-PACE = {"DEFAULT_TERMINATE_WAIT_SECONDS": "60"}
+PACE = {
+    "DEFAULT_TERMINATE_WAIT_SECONDS": "60",  # moves are over sooner, so more of them meet a fault
+    "COMMAND_PENDING_TTL": "7200",  # or each step of the clock by an hour would rightly let all waiting orders expire
+}
 
 
 class WrongClock(ClockFile):
