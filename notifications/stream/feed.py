@@ -6,8 +6,9 @@ longer appear. It can no longer once it has been missing for TAIL seconds (the t
 the row) and no transaction holds an uncommitted row there, which a locking read with NOWAIT tells. So any process
 may resume from an id that another one sent.
 
-Where several Galera nodes are written to, the locking read sees its own node only, and TAIL alone decides; see
-docs/scaling.md. A time in which the whole cluster stood still does not count.
+Where several Galera nodes are written to, the locking read sees its own node only. There a missing id is given
+FOREIGN_TAIL, and so is every event, as each node leaves out the ids of the others (docs/scaling.md). A time in which
+the whole cluster stood still does not count.
 """
 
 import logging
@@ -25,6 +26,7 @@ from spotopt.common import clock
 log = logging.getLogger(__name__)
 
 TAIL = 2.0  # seconds
+FOREIGN_TAIL = 10.0  # seconds; longer than a transaction waits for a lock, and than nodes take to agree on a death
 STALL = 1.0  # seconds for a look, after which the database had stopped rather than been slow
 LONGEST_WAIT = 60.0  # seconds; a transaction that is open for longer must not silence everybody
 PAGE = 1000  # looked at; holes in it age together, so a log full of them still advances by this much every TAIL
@@ -62,7 +64,7 @@ class Feed:
     def _is_settled(self, pk: int, now: float) -> bool:
         """Nothing can appear any more between the cursor and `pk`."""
         waited = now - self._seen_since[pk]
-        if waited < TAIL:
+        if waited < TAIL or (waited < FOREIGN_TAIL and _several_nodes_write()):
             return False
         if not _is_in_flight(self.cursor + 1, pk - 1):
             return True
@@ -105,6 +107,14 @@ def _last(rows: QuerySet[SystemEvent]) -> list[Fact]:
 def _facts(rows: QuerySet[SystemEvent]) -> list[Fact]:
     values: Iterable[tuple] = rows.values_list(*Fact.COLUMNS)
     return [Fact(*row) for row in values]
+
+
+def _several_nodes_write() -> bool:
+    if connection.vendor != "mysql":
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT @@auto_increment_increment")
+        return bool(cursor.fetchone()[0] > 1)
 
 
 def _is_in_flight(first: int, last: int) -> bool:

@@ -13,7 +13,7 @@ from spotopt.e2e.conduct import conduct, prepare_process, say, set_up_django
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev cluster", description=__doc__)
     parser.add_argument("--agents", type=int, default=300, help="of the simulated fleet (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=210, help="that they call (default: %(default)g)")
+    parser.add_argument("--seconds", type=float, default=250, help="that they call (default: %(default)g)")
     parser.add_argument("--multi-writer", action="store_true", help="each web machine writes to a node of its own")
     parser.add_argument("--keep", action="store_true", help="keep logs and databases")
     return parser.parse_args()

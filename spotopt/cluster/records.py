@@ -1,7 +1,7 @@
 """What the fleet was promised, looked up in the tables themselves."""
 
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Set, Sized
 
 from spotopt.e2e.database import Database
 from spotopt.simulator.checks import FINAL
@@ -18,7 +18,7 @@ def lost(promises: Promises, database: Database) -> list[str]:
 
 
 def size(promises: Promises) -> str:
-    parts = {
+    parts: dict[str, Sized] = {
         "registrations": promises.registered,
         "switches": promises.switched,
         "terminations": promises.terminated,

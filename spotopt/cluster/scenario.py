@@ -15,11 +15,12 @@ from spotopt.e2e.scenario import FLEET_END_SECONDS, Scenario
 from spotopt.management.commands.run_jobs import JOBS
 from spotopt.simulator.promises import Promises
 
-BEFORE_SECONDS = 60.0  # of load until the first trouble
-# Four times as many moves as `./dev e2e` has, until shortly before the end.
-BUSY = ["--switches-per-day", "800", "--start-within", "20", "--first-order", "30", "--quiet", "45"]
-DEAD_SECONDS = 15.0  # that a node or a machine is gone
-PAUSE_SECONDS = 12.0  # of load between two troubles
+BEFORE_SECONDS = 45.0  # of load until the first trouble
+# Four times as many moves as `./dev e2e` has; at the end the time to launch, boot and register, as a run that ends
+# before that finds successors which the server does not know yet.
+BUSY = ["--switches-per-day", "800", "--start-within", "20", "--first-order", "30", "--quiet", "100"]
+DEAD_SECONDS = 12.0  # that a node or a machine is gone
+PAUSE_SECONDS = 10.0  # of load between two troubles
 EXCUSED_SECONDS = 10.0  # after each in which calls may be refused
 JOBS_STOP_SECONDS = 60
 SETTLE_SECONDS = 30
@@ -167,7 +168,7 @@ class ClusterScenario(Scenario):
     def _check_nodes(self) -> None:
         """Nobody writes any more, so all three must hold the same."""
         for machine in self.stack.machines:
-            for service in (machine.web, machine.events):
+            for service in machine.listening:
                 service.stop(within_seconds=restarts.STOP_SECONDS)
         cluster = self.stack.cluster
         first, *others = (database.Database(self.live.name, socket=node.socket) for node in cluster.nodes)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from spotopt.cluster import galera, haproxy
 from spotopt.e2e.processes import Service, listening, until
-from spotopt.e2e.stack import EVENTS, GUNICORN, Stack
+from spotopt.e2e.stack import EVENTS, GUNICORN, URGENT, Stack
 from spotopt.simulator.server import ROOT
 
 DATABASE, USER = "spot_optimizer", "spotopt"
-WEB_PORT, EVENTS_PORT = 8000, 8001  # as in deploy/
+PORTS = 8000, 8002, 8001  # of web, urgent, events, as in deploy/
 HAPROXY_SECONDS = 15
 # Of every call as its agent saw it: when it was answered, with what, after how long.
 ACCESS_LOG = "log_format calls '$msec $status $request_time $request_method $uri';"
@@ -24,19 +24,23 @@ class Machine:
     address: str  # HAProxy's
     haproxy: Service
     web: Service
+    urgent: Service
     events: Service
     jobs: Service
 
     def __post_init__(self) -> None:
-        both = (self.web, self.events)
-        self.sockets = {service.name: service.sock.getsockname() for service in both if service.sock}
+        self.sockets = {service.name: service.sock.getsockname() for service in self.listening if service.sock}
 
     @property
     def services(self) -> list[Service]:
-        return [self.haproxy, self.web, self.events, self.jobs]
+        return [self.haproxy, *self.listening, self.jobs]
+
+    @property
+    def listening(self) -> list[Service]:
+        return [self.web, self.urgent, self.events]
 
     def boot(self) -> None:
-        for service in (self.web, self.events):
+        for service in self.listening:
             if service.sock is None:
                 service.sock = listening(*self.sockets[service.name])
         for service in self.services:
@@ -99,16 +103,18 @@ class ClusterStack(Stack):
         file.write_text(haproxy.configuration(given, network=self.network, address=address, prefers=prefers))
         proxy = self._service(f"haproxy-{number}", ["haproxy", "-f", str(file)])
         if number == 1:
-            return Machine(address, proxy, self.web, self.events, self.jobs[0])
+            return Machine(address, proxy, self.web, self.urgent, self.events, self.jobs[0])
         own = self.environment | {"DB_HOST": address}
         pid_file = self.directory / f"web-{number}.pid"
         web = self._service(f"web-{number}", [*GUNICORN, "--pid", str(pid_file), "spotopt.wsgi"])
+        urgent = self._service(f"urgent-{number}", [*GUNICORN, *URGENT])
         events = self._service(f"events-{number}", [*GUNICORN, *EVENTS])
-        web.sock, events.sock = (listening(address, port) for port in (WEB_PORT, EVENTS_PORT))
-        web.environment, events.environment = own, own | {"DB_CONN_MAX_AGE": "0"}
+        for service, port in zip((web, urgent, events), PORTS, strict=True):
+            service.sock, service.environment = listening(address, port), own
+        events.environment = own | {"DB_CONN_MAX_AGE": "0"}
         jobs = self.jobs[1]
         jobs.environment = own
-        return Machine(address, proxy, web, events, jobs)
+        return Machine(address, proxy, web, urgent, events, jobs)
 
     def _balance(self) -> None:
         """nginx passes calls to both machines, and to the other one what one did not take."""
@@ -133,7 +139,7 @@ class ClusterStack(Stack):
             until(machine.writes, what=f"{machine.haproxy.name} has a node", within_seconds=HAPROXY_SECONDS)
 
     def start(self) -> None:
-        for service in (self.machines[1].web, self.machines[1].events):
+        for service in self.machines[1].listening:
             service.start()
         super().start()
 

@@ -10,7 +10,6 @@ from spotopt.e2e.database import Database
 
 PAUSE_SECONDS = 0.3
 PATIENCE_SECONDS = 30  # the agents' own (agent-api 1.2)
-CREATED = 201
 
 
 class Writer(threading.Thread):
@@ -41,7 +40,7 @@ class Writer(threading.Thread):
         except requests.RequestException as error:
             self.refused[name] = type(error).__name__
             return
-        if answer.status_code == CREATED:
+        if answer.ok:
             self.acknowledged.add(name)
         else:
             self.refused[name] = str(answer.status_code)

@@ -106,6 +106,27 @@ def test_time_in_which_the_database_stood_still_is_no_waiting(events, later, mon
     assert handed_out(events) == ["slow", "fast"]
 
 
+@pytest.fixture
+def several_writers():
+    """As on a Galera node among three that are written to."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION auto_increment_increment = 3")
+        yield
+        cursor.execute("SET SESSION auto_increment_increment = DEFAULT")
+
+
+def test_where_several_nodes_are_written_to_an_event_waits_longer_for_what_cannot_be_seen(
+    several_writers, events, later, monkeypatch
+):
+    monkeypatch.setattr(feed, "_is_in_flight", lambda first, last: False)
+    insert("one of ours")  # with ids of other nodes before it
+    assert handed_out(events) == []
+    later(feed.TAIL)
+    assert handed_out(events) == []
+    later(feed.FOREIGN_TAIL - feed.TAIL)
+    assert handed_out(events) == ["one of ours"]
+
+
 def test_a_transaction_that_never_ends_does_not_silence_everybody(events, later):
     slow = Writer("slow").begin()
     insert("fast")
