@@ -36,9 +36,10 @@ class JsonLogger(glogging.Logger):
 
 chdir = str(ROOT)
 bind = f"{settings.HOST}:{settings.PORT}"
-worker_class = "gthread"
+worker_class = "spotopt.worker.Worker"  # gthread; what waits too long is refused (spotopt.common.overload)
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 threads = int(os.environ.get("WEB_THREADS", "8"))
+worker_connections = 1000  # of each process, waiting ones included; more wait in the kernel (`backlog`)
 keepalive = 75  # seconds: agents call every 5 to 30, a proxy keeps its connections for 60
 timeout = 60  # seconds until a worker that hangs as a whole is replaced; not a limit on one request
 graceful_timeout = 30  # the agents' own request timeout: nobody waits longer for an answer

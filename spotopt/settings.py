@@ -83,6 +83,7 @@ MIDDLEWARE = [
     "spotopt.common.middleware.RequestLogMiddleware",
     "agents.middleware.AgentMemoryMiddleware",
     "spotopt.common.middleware.JsonErrorMiddleware",
+    "spotopt.common.overload.OverloadMiddleware",  # what the memory answers costs less than a refusal
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",

@@ -35,6 +35,9 @@ _durations = Histogram(
 _recalled = Counter(
     "spotopt_recalled_answers", "Answers to agents at rest, given without asking the database.", registry=REGISTRY
 )
+_refusals = Counter(
+    "spotopt_overload_refusals", "Calls refused because they had waited too long.", ["kind"], registry=REGISTRY
+)
 _database_errors = Counter(
     "spotopt_database_errors", "Database errors that a web process met.", ["kind"], registry=REGISTRY
 )
@@ -60,6 +63,10 @@ def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
 
 def count_recalled() -> None:
     _recalled.inc()
+
+
+def count_refusal(kind: str) -> None:
+    _refusals.labels(kind).inc()
 
 
 def count_database_error(kind: DatabaseTrouble) -> None:

@@ -16,6 +16,7 @@ from spotopt.simulator.server import ROOT, free_port
 
 # The program, as in the units: SIGUSR2 runs it again, which `python -m gunicorn` does not survive.
 GUNICORN = [str(Path(sys.executable).with_name("gunicorn")), "--config", "deploy/gunicorn.conf.py"]
+URGENT = ["--workers", "1", "--threads", "4", "spotopt.wsgi"]  # as in its unit
 EVENTS = ["--worker-class", "asgi", "--workers", "1", "--threads", "1", "spotopt.asgi"]  # as in its unit
 MANAGE = [sys.executable, "manage.py"]
 SECRETS = ("SECRET_KEY", "ADMIN_TOKEN", "TOKEN_PEPPERS", "TOKEN_ENCRYPTION_KEYS")
@@ -32,12 +33,13 @@ class Stack:
         for made in (self.logs, self.backups):
             made.mkdir()
         self.certificate, key = nginx.write_certificate(directory)
-        web, events = listening(), listening()
+        web, urgent, events = listening(), listening(), listening()
         self.plain_port, self.tls_port = free_port(), free_port()
         self.url = f"https://127.0.0.1:{self.tls_port}"
         self.web_url = f"http://127.0.0.1:{port_of(web)}"
         self.environment = self._environment()
-        ports = {80: self.plain_port, 443: self.tls_port, 8000: port_of(web), 8001: port_of(events)}
+        ports = {80: self.plain_port, 443: self.tls_port}
+        ports |= {8000: port_of(web), 8001: port_of(events), 8002: port_of(urgent)}
         sites = nginx.site((ROOT / "deploy/nginx.conf").read_text(), certificate=self.certificate, key=key, ports=ports)
         file = directory / "nginx.conf"
         file.write_text(nginx.configuration(directory, sites))
@@ -45,6 +47,8 @@ class Stack:
         self.nginx = self._service("nginx", ["nginx", "-p", str(directory), "-c", str(file), "-e", "stderr"])
         self.web = self._service("web", [*GUNICORN, "--pid", str(self.pid_file), "spotopt.wsgi"])
         self.web.sock = web
+        self.urgent = self._service("urgent", [*GUNICORN, *URGENT])
+        self.urgent.sock = urgent
         self.events = self._service("events", [*GUNICORN, *EVENTS])
         self.events.environment = self.environment | {"DB_CONN_MAX_AGE": "0"}
         self.events.sock = events
@@ -79,7 +83,7 @@ class Stack:
 
     @property
     def services(self) -> list[Service]:
-        return [self.nginx, self.web, self.events, *self.jobs]
+        return [self.nginx, self.web, self.urgent, self.events, *self.jobs]
 
     def manage(self, *arguments: str, database: str = "", codes: Sequence[int] = (0,)) -> str:
         """The output of a management command, by default on the server's own database."""
@@ -89,7 +93,7 @@ class Stack:
         )
 
     def start(self) -> None:
-        for service in (self.web, self.events, self.nginx):
+        for service in (self.web, self.urgent, self.events, self.nginx):
             service.start()
         until(self.is_healthy, what=f"{self.url}/health answers", within_seconds=START_SECONDS)
 
@@ -103,6 +107,6 @@ class Stack:
     def destroy(self) -> None:
         for service in reversed(self.services):
             service.destroy()
-        for service in (self.web, self.events):
+        for service in (self.web, self.urgent, self.events):
             if service.sock:
                 service.sock.close()

@@ -81,6 +81,7 @@ def test_the_containers_run_what_the_units_run():
     (image,) = re.findall(r"^CMD (\[.+\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     services = compose()
     assert yaml.safe_load(image) == words("spotopt-web.service")
+    assert services["urgent"]["command"] == words("spotopt-urgent.service")
     assert services["events"]["command"] == words("spotopt-events.service")
     assert services["jobs"]["command"] == words("spotopt-jobs.service")
     assert services["events"]["environment"]["DB_CONN_MAX_AGE"] == "0"
@@ -101,7 +102,7 @@ def test_nginx_in_containers_finds_the_containers():
     targets = re.findall(r"s/([\d.\\]+:\d+)/([\d.]+):(\d+)/", command)
     upstreams = re.findall(r"server (127\.0\.0\.1:\d+);", (DEPLOY / "nginx.conf").read_text())
     assert [pattern.replace("\\", "") for pattern, _, _ in targets] == upstreams
-    addresses = [services[name]["networks"]["inside"]["ipv4_address"] for name in ("web", "events")]
+    addresses = [services[name]["networks"]["inside"]["ipv4_address"] for name in ("web", "events", "urgent")]
     assert [address for _, address, _ in targets] == addresses
     port = re.search(r"FLASK_PORT=(\d+)", (ROOT / "Dockerfile").read_text())[1]
     assert {target for _, _, target in targets} == {port}

@@ -49,11 +49,11 @@ def test_a_frame_that_was_cut_off_is_none():
 
 
 def test_the_site_listens_on_this_machine_alone_and_passes_calls_to_the_given_ports(tmp_path):
-    ports = {80: 1080, 443: 1443, 8000: 18000, 8001: 18001}
+    ports = {80: 1080, 443: 1443, 8000: 18000, 8001: 18001, 8002: 18002}
     given = (settings.BASE_DIR / "deploy/nginx.conf").read_text()
     text = site(given, certificate=tmp_path / "c", key=tmp_path / "k", ports=ports)
     assert re.findall(r"^\s*listen ([^\s;]+)", text, re.MULTILINE) == ["127.0.0.1:1080", "127.0.0.1:1443"]
-    assert re.findall(r"^\s*server (\S+);", text, re.MULTILINE) == ["127.0.0.1:18000", "127.0.0.1:18001"]
+    assert re.findall(r"^\s*server (\S+);", text, re.MULTILINE) == [f"127.0.0.1:1800{n}" for n in (0, 1, 2)]
     assert f"ssl_certificate {tmp_path}/c;" in text
     assert f"ssl_certificate_key {tmp_path}/k;" in text
 
