@@ -20,6 +20,7 @@ from spotopt.simulator import market
 from spotopt.simulator.fleet import Fleet, Options
 from spotopt.simulator.pace import Pace
 from spotopt.simulator.promises import Promises
+from spotopt.simulator.report import Result
 from spotopt.simulator.server import JobRunner, ServerFailed
 
 START = 1_768_208_400.0  # 2026-01-12 09:00 UTC
@@ -30,7 +31,7 @@ DISTURBED_SHARE = 0.02  # of all calls, always; one of the faults makes it more
 START_SECONDS = 120.0  # simulated, until all agents are up
 FIRST_ORDER_SECONDS = 180.0
 SWITCHES_PER_DAY = 80.0  # and agent: half of the fleet moves within ten minutes
-MEAN_LIFE_HOURS = 3.0
+MEAN_LIFE_HOURS = 1.0
 PAUSE_SECONDS = (1.0, 4.0)  # real ones, before each fault
 BACK_SECONDS = 60  # within which the server must answer again
 SETTLE_SECONDS = 3600.0  # simulated: the longest deadline of an order, and a little
@@ -113,7 +114,7 @@ class _Run:
         self._under_faults()
         self._settle()
         result = self.fleet.conclude(wall_seconds=time.monotonic() - began)
-        self._tell()
+        self._tell(result)
         self._check(self._invariants())
         self._check(invariants.at_end(result, runner=self.runner, logs=self.deployment.logs()))
         self.world.promises.close()
@@ -165,6 +166,7 @@ class _Run:
         """First at a quick pace, until all that was begun has ended; then a day in which nothing happens."""
         world, scheduler = self.world, self.world.scheduler
         self._say(f"  jobs stopped in {self.deployment.stop_jobs():.1f} s, settling")
+        self.deployment.serve_without_memory()
         world.ends_at = world.now + SETTLE_SECONDS + self.plan.calm_days * DAY
         world.quiet_seconds = world.ends_at - world.now + 1
         world.pace = SETTLING
@@ -196,7 +198,7 @@ class _Run:
             elif not quietly:
                 self._say(f"  ok     {invariant.name}")
 
-    def _tell(self) -> None:
+    def _tell(self, result: Result) -> None:
         world, promises, transport = self.world, self.world.promises, self.transport
         orders = world.orders.all()
         workloads = world.workloads.values()
@@ -208,5 +210,7 @@ class _Run:
             f"{sum(w.interruptions for w in workloads)} interruptions, "
             f"{sum(w.failovers for w in workloads)} failovers; acknowledged: {len(promises.registered)} registrations, "
             f"{len(promises.switched)} switches, {len(promises.terminated)} terminations, "
-            f"{len(promises.executed)} results, {len(promises.ordered)} orders"
+            f"{len(promises.executed)} results, {len(promises.ordered)} orders; "
+            f"savings {result.account.savings:.2f} USD"
+            + (f", by the server {result.server.savings:.2f}" if result.server else "")
         )
