@@ -114,7 +114,12 @@ def test_a_bug_is_500_tells_nothing_and_is_logged_whole(admin_api, failing, capl
     assert any(record.exc_info and record.exc_info[1] is error for record in caplog.records)
 
 
-@pytest.mark.parametrize("error", [OperationalError(2013, "lost"), OperationalError(1205, "locked"), InterfaceError()])
+NO_CLUSTER = OperationalError(1047, "WSREP has not yet prepared node for application use")
+
+
+@pytest.mark.parametrize(
+    "error", [OperationalError(2013, "lost"), OperationalError(1205, "locked"), InterfaceError(), NO_CLUSTER]
+)
 def test_a_database_that_is_away_is_503_and_worth_another_try(admin_api, failing, error):
     failing(error)
     answer = admin_api.post(CREATE, {"name": "Web"})
