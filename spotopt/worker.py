@@ -5,7 +5,7 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from spotopt.common.overload import seconds_waited
+from spotopt.common.waiting import seconds_waited
 
 
 class Worker(ThreadWorker):

@@ -14,6 +14,7 @@ JITTER = 0.02
 TYPES = ("m5.large", "c5.large", "r5.large", "m5.xlarge", "c5.xlarge", "r5.xlarge")
 ZONES = "abcdef"
 ONDEMAND = 0.096
+UPTIME = b"1000000000"  # seconds; stands for a later one of as many digits
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,10 @@ class Call:
     name: str
     interval: float  # seconds
     data: bytes
+
+    def at(self, now: float) -> bytes:
+        """What is sent at this moment: v5 says how long it has been up, so that no two of its heartbeats are alike."""
+        return self.data.replace(UPTIME, b"%d" % (int(UPTIME) + now)) if UPTIME in self.data else self.data
 
 
 class BenchAgent:
@@ -90,7 +95,12 @@ class BenchAgent:
                 "availability_zone": self.az,
                 "tags": {},
             }
-            return {"status": "online", "inventory_snapshot": {"instances": [entry], "count": 1}, "health_metrics": {}}
+            health = {"uptime": int(UPTIME), "cpu_percent": 0, "memory_percent": 0}
+            return {
+                "status": "online",
+                "inventory_snapshot": {"instances": [entry], "count": 1},
+                "health_metrics": health,
+            }
         return {"status": "online"}
 
     def _pools(self) -> list[dict[str, Any]]:
@@ -166,11 +176,17 @@ def request(
 
 
 class Timetable:
-    """Which call is due when; each starts at a random moment of its first interval."""
+    """Which call is due when; each starts at a random moment of its first interval.
 
-    def __init__(self, calls: list[Call], *, now: float) -> None:
+    `herd`: heartbeats start within so many seconds, as when a whole fleet comes back at once.
+    """
+
+    def __init__(self, calls: list[Call], *, now: float, herd: float | None = None) -> None:
         self._rng = random.Random(1)  # noqa: S311 (jitter)
-        self._due = [(now + self._rng.random() * call.interval, number, call) for number, call in enumerate(calls)]
+        self._due = []
+        for number, call in enumerate(calls):
+            within = herd if herd is not None and call.name == "heartbeat" else call.interval
+            self._due.append((now + self._rng.random() * within, number, call))
         heapq.heapify(self._due)
 
     def due(self, now: float) -> Iterator[Job]:
@@ -178,4 +194,4 @@ class Timetable:
             at, number, call = self._due[0]
             following = at + call.interval * self._rng.uniform(1 - JITTER, 1 + JITTER)
             heapq.heapreplace(self._due, (following, number, call))
-            yield Job(call.name, call.data, at)
+            yield Job(call.name, call.at(now), at)

@@ -8,7 +8,6 @@ agents are always carried out: a v5 agent that is refused one falls silent for g
 import math
 import re
 from collections.abc import Callable
-from contextvars import ContextVar
 from enum import StrEnum
 
 from django.http import HttpRequest, JsonResponse
@@ -16,9 +15,7 @@ from django.http.response import HttpResponseBase
 
 from spotopt.common import metrics
 from spotopt.common.errors import RETRY_AFTER_SECONDS, envelope
-
-# Set by the worker (spotopt.worker) before the request is read; 0 where another server runs the application.
-seconds_waited: ContextVar[float] = ContextVar("seconds_waited", default=0.0)
+from spotopt.common.waiting import seconds_waited
 
 
 class Kind(StrEnum):
@@ -47,7 +44,9 @@ class OverloadMiddleware:
         if waited > PATIENCE[Kind.PEOPLE] and waited > PATIENCE[kind := kind_of(request)]:
             metrics.count_refusal(kind)
             body = envelope("The server is overloaded, try again", "OVERLOADED")
-            return JsonResponse(body, status=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+            response = JsonResponse(body, status=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+            response.headers["Content-Length"] = str(len(response.content))  # CommonMiddleware stands further in
+            return response
         return self.get_response(request)
 
 

@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 from django.conf import settings
 
-from spotopt.common import metrics, overload
+from spotopt.common import metrics, waiting
 from spotopt.simulator.server import ROOT, end, free_port
 from tests.dialects import V4
 
@@ -25,11 +25,11 @@ def after_waiting():
     tokens = []
 
     def wait(seconds):
-        tokens.append(overload.seconds_waited.set(seconds))
+        tokens.append(waiting.seconds_waited.set(seconds))
 
     yield wait
     for token in reversed(tokens):
-        overload.seconds_waited.reset(token)
+        waiting.seconds_waited.reset(token)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,7 @@ def test_the_refusal_says_what_to_do_and_is_counted(admin_api, after_waiting):
     assert (refused.status_code, refused.json()["code"]) == (503, "OVERLOADED")
     assert int(refused.headers["Retry-After"]) > 0
     assert refused.headers["Cache-Control"] == "no-store"
+    assert int(refused.headers["Content-Length"]) == len(refused.content)
     assert count() == before + 1
 
 
@@ -84,7 +85,7 @@ def test_a_heartbeat_that_waited_long_is_still_heard(client_token, after_waiting
 
 APPLICATION = """
 import json, time
-from spotopt.common.overload import seconds_waited
+from spotopt.common.waiting import seconds_waited
 
 def application(environ, start_response):
     body = json.dumps(seconds_waited.get()).encode()
@@ -146,3 +147,9 @@ def test_notices_have_processes_of_their_own():
     assert settings.ROOT_URLCONF  # the names are those of instances/urls.py:
     routes = (ROOT / "instances/urls.py").read_text()
     assert [name for name in urgent if "/7" not in name and f'/{name}"' not in routes] == []
+
+
+def test_the_master_loads_the_worker_without_the_counters():
+    """prometheus_client decides when it is imported whether processes share their counters (spotopt.monitoring.files)."""
+    code = "import sys, spotopt.worker; sys.exit('prometheus_client' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -12,7 +12,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -24,25 +23,17 @@ from django.core.management.base import BaseCommand, CommandError
 
 from instances.selectors.timelines import percentile
 from spotopt.benchmarks.driver import Driver, Job, Times
+from spotopt.benchmarks.measure import CLOSED_LOOP, closed_loop, commit_rate, cpu_seconds, hello_rate, percentiles
 from spotopt.benchmarks.traffic import MIX, BenchAgent, Call, Timetable, request
-from spotopt.simulator.server import (
-    ROOT,
-    Server,
-    ServerFailed,
-    database_connection,
-    end,
-    free_port,
-    temporary_directory,
-)
+from spotopt.simulator.server import ROOT, Server, ServerFailed, end, temporary_directory
 
 LIMIT_SECONDS = 0.5  # p99
 TICK_SECONDS = 0.002
-SETTLE_SECONDS = 3
-FLOOR_SECONDS = 4
-CLOSED_LOOP = 16  # connections
-WARM_UP = 5
 DASHBOARD_SECONDS = 30  # between two looks of an open dashboard
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+HERD_SECONDS = 5  # within which a whole fleet comes back
+OUTAGE_SECONDS = 10
+HEADS = f"{'offered/s':>11}{'served/s':>10}{'p50':>8}{'p95':>8}{'p99':>8}"
+AGENT_PATIENCE = 30  # seconds until an agent hangs up (agent-api 1.2)
 
 
 @dataclass(frozen=True)
@@ -51,6 +42,7 @@ class Level:
     offered: float  # requests per second
     served: float
     times: Times
+    from_memory: float  # share of what was served
     cpu: dict[str, float]  # cores
 
     @property
@@ -66,13 +58,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--agents", type=int, nargs="+", default=[500, 1000, 2000, 4000, 6000, 8000, 10_000])
-        parser.add_argument("--seconds", type=float, default=20, help="per size of the fleet")
+        parser.add_argument("--seconds", type=float, default=60, help="measured per size of the fleet")
+        parser.add_argument("--settle", type=float, default=60, help="before that, until calls have come round once")
         parser.add_argument("--connections", type=int, default=64, help="kept open, as a proxy does")
         parser.add_argument("--dashboards", type=int, default=50, help="open, each looking every 30 s")
         parser.add_argument("--workers", type=int, default=2)
         parser.add_argument("--threads", type=int, default=8)
         parser.add_argument("--history", action="store_true", help="with 2 million price points and 1 million events")
         parser.add_argument("--floor-only", action="store_true")
+        parser.add_argument(
+            "--no-herd", action="store_true", help="do not kill the server and let all come back at once"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         directory = temporary_directory()
@@ -121,12 +117,11 @@ class Command(BaseCommand):
                 for path, data in dashboard_requests(host, server.admin_token, client_id)
                 if options["dashboards"]
             ]
-            self._say(
-                f"\n{'agents':>7}{'offered/s':>11}{'served/s':>10}{'p50':>8}{'p95':>8}{'p99':>8}{'errors':>8}   cores"
-            )
+            self._say(f"\n{'agents':>12}{HEADS}{'errors':>8}   from memory, cores")
             best: Level | None = None
             for size in options["agents"]:
-                level = await run_level(driver, fleet[:size], dashboards, seconds=options["seconds"], server=server)
+                calls = [call for agent in fleet[:size] for call in agent.calls()] + dashboards
+                level = await self._level(driver, size, calls, server, options)
                 self._say(row_of(level))
                 if level.is_good:
                     best = level
@@ -136,6 +131,45 @@ class Command(BaseCommand):
             if best:
                 self._say(f"\nLargest: {best.agents} agents, {best.served:.0f} requests/s. Per endpoint, in ms:")
                 self._say("\n".join(endpoint_rows(best.times)))
+        if best and not options["no_herd"]:
+            await self._herd(server, fleet[: best.agents], dashboards, options)
+
+    async def _level(
+        self, driver: Driver, size: int, calls: list[Call], server: Server, options: dict[str, Any]
+    ) -> Level:
+        table = Timetable(calls, now=time.perf_counter())
+        await run(driver, table, seconds=options["settle"])
+        before, recalled = cpu_seconds(server), await recalled_answers(driver)
+        driver.times = Times()
+        offered = await run(driver, table, seconds=options["seconds"])
+        times, after = driver.times, cpu_seconds(server)
+        served = times.served
+        recalled = await recalled_answers(driver) - recalled
+        await driver.drain()
+        cpu = {name: (after[name] - before[name]) / options["seconds"] for name in after}
+        seconds = options["seconds"]
+        return Level(size, offered / seconds, served / seconds, times, recalled / max(served, 1), cpu)
+
+    async def _herd(
+        self, server: Server, fleet: list[BenchAgent], dashboards: list[Call], options: dict[str, Any]
+    ) -> None:
+        """The server is killed, and when it is back all agents send their heartbeat within HERD_SECONDS."""
+        self._say(f"\nServer killed; after {OUTAGE_SECONDS} s {len(fleet)} agents come back within {HERD_SECONDS} s:")
+        server.kill()
+        await asyncio.sleep(OUTAGE_SECONDS)
+        server.start()
+        calls = [call for agent in fleet for call in agent.calls()] + dashboards
+        async with Driver(server.url, connections=4 * options["connections"]) as driver:
+            table = Timetable(calls, now=time.perf_counter(), herd=HERD_SECONDS)
+            self._say(f"{'seconds':>12}{HEADS}{'late':>8}   refused")
+            for second in range(0, 120, 10):
+                driver.times = times = Times()
+                offered = await run(driver, table, seconds=10)
+                late = sum(1 for taken in times.everything() if taken > AGENT_PATIENCE)
+                figures = percentiles(times.everything(), digits=0)
+                refused = ", ".join(f"{len(errors)} {name}" for name, errors in times.errors.items()) or "none"
+                rates = f"{offered / 10:>11.0f}{times.served / 10:>10.0f}"
+                self._say(f"{f'{second}–{second + 10}':>12}{rates}{figures}{late:>8}   {refused}")
 
     async def _register(self, driver: Driver, fleet: list[BenchAgent]) -> None:
         started = time.monotonic()
@@ -157,7 +191,7 @@ class Command(BaseCommand):
         v4 = [agent for agent in fleet if agent.dialect == "v4"][:200]
         for name in ("heartbeat", "pending-commands", "config", "instances-to-terminate", "pricing-report"):
             calls = [call for agent in v4 for call in agent.calls() if call.name == name]
-            rate = await closed_loop_rate(server.url, calls)
+            rate = (await closed_loop(server.url, calls)).per_second
             self._say(f"{name:<38}{rate:>8.0f}/s   {rate / combined:>4.0%} of the floors (a) and (b) combined")
 
     def _tell_errors(self, level: Level) -> None:
@@ -188,118 +222,36 @@ def dashboard_requests(host: str, admin_token: str, client_id: str) -> list[tupl
     return [(path, request("GET", path.format(client_id=client_id), host=host, token=admin_token)) for path in paths]
 
 
-async def run_level(
-    driver: Driver, fleet: list[BenchAgent], extra: list[Call], *, seconds: float, server: Server
-) -> Level:
-    """Open loop. The first SETTLE_SECONDS do not count."""
-    calls = [call for agent in fleet for call in agent.calls()] + extra
-    table = Timetable(calls, now=time.perf_counter())
-    offered, started, before = 0, time.perf_counter(), cpu_seconds(server)
-    driver.times = settling = Times()
-    while (now := time.perf_counter()) < started + SETTLE_SECONDS + seconds:
-        if driver.times is settling and now >= started + SETTLE_SECONDS:
-            driver.times, offered, before = Times(), 0, cpu_seconds(server)
+async def run(driver: Driver, table: Timetable, *, seconds: float) -> int:
+    """Open loop: how many calls were due, and sent as soon as a connection was free."""
+    offered, until = 0, time.perf_counter() + seconds
+    while (now := time.perf_counter()) < until:
         for job in table.due(now):
             offered += 1
             driver.submit(job)
         await asyncio.sleep(TICK_SECONDS)
-    served = driver.times.served
-    after = cpu_seconds(server)
-    await driver.drain()
-    cpu = {name: (after[name] - before[name]) / seconds for name in after}
-    return Level(len(fleet), offered / seconds, served / seconds, driver.times, cpu)
+    return offered
 
 
-async def closed_loop_rate(url: str, calls: list[Call]) -> float:
-    """With each call made some times before: that is what a fleet at rest does."""
-    async with Driver(url, connections=CLOSED_LOOP) as driver:
-        for _ in range(WARM_UP):  # several processes, and each has to have heard it once
-            await driver.run_all(Job(call.name, call.data, 0.0) for call in calls)
-        started, number = time.perf_counter(), 0
-        while time.perf_counter() - started < FLOOR_SECONDS:
-            await driver.run_all(Job(call.name, call.data, 0.0) for call in calls)
-            number += len(calls)
-        elapsed = time.perf_counter() - started
-        if driver.times.failed:
-            raise CommandError(f"{dict(driver.times.errors)}"[:500])
-    return number / elapsed
-
-
-async def hello_rate(server: Server) -> float:
-    port = free_port()
-    environment = server.environment | {"PORT": str(port), "FLASK_PORT": str(port)}
-    command = [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "spotopt.benchmarks.hello"]
-    with server.log.open("a") as log:
-        process = subprocess.Popen(  # noqa: S603 (our own interpreter)
-            command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        for _ in range(100):
-            with contextlib.suppress(OSError):
-                url = f"http://127.0.0.1:{port}"
-                call = Call("hello", 1, request("GET", "/", host=f"127.0.0.1:{port}", token=""))
-                return await closed_loop_rate(url, [call] * 500)
-            await asyncio.sleep(0.1)
-        raise CommandError("The gunicorn that answers a constant did not start.")
-    finally:
-        end(process)
-
-
-def commit_rate(database: str, connections: int) -> float:
-    """Single-row UPDATEs per second, each committed, each thread on a row and a connection of its own."""
-    first = database_connection(database)
-    cursor = first.cursor()
-    cursor.execute("CREATE TABLE IF NOT EXISTS bench_floor (id INT PRIMARY KEY, n BIGINT NOT NULL)")
-    cursor.executemany("REPLACE INTO bench_floor VALUES (%s, 0)", [(n,) for n in range(connections)])
-    done = [0] * connections
-    until = time.perf_counter() + FLOOR_SECONDS
-
-    def work(number: int) -> None:
-        connection = database_connection(database)
-        cursor = connection.cursor()
-        while time.perf_counter() < until:
-            cursor.execute("UPDATE bench_floor SET n = n + 1 WHERE id = %s", [number])
-            done[number] += 1
-        connection.close()
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(connections)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    cursor.execute("DROP TABLE bench_floor")
-    first.close()
-    return sum(done) / FLOOR_SECONDS
-
-
-def cpu_seconds(server: Server) -> dict[str, float]:
-    """CPU time so far of the web processes, the database server and this driver."""
-    totals = {"web": 0.0, "database": 0.0, "driver": time.process_time()}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            head, _, rest = stat.read_text().rpartition(")")
-            fields = rest.split()
-            used = (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
-            if server.pid and int(fields[2]) == server.pid:  # its process group
-                totals["web"] += used
-            elif head.endswith(("(mariadbd", "(mysqld")):
-                totals["database"] += used
-    return totals
+async def recalled_answers(driver: Driver) -> float:
+    """How many the server has given from memory so far."""
+    heard: list[bytes] = []
+    data = request("GET", "/metrics", host=f"{driver.host}:{driver.port}", token="")
+    driver.submit(Job("metrics", data, time.perf_counter(), lambda answer: heard.append(answer[2])))
+    while not heard:
+        await asyncio.sleep(TICK_SECONDS)
+    lines = [line for line in heard[0].decode().splitlines() if line.startswith("spotopt_recalled_answers_total")]
+    return float(lines[0].split()[-1]) if lines else 0.0
 
 
 def row_of(level: Level) -> str:
     figures = percentiles(level.times.everything(), digits=0)
     cpu = ", ".join(f"{name} {cores:.2f}" for name, cores in level.cpu.items())
-    return f"{level.agents:>7}{level.offered:>11.0f}{level.served:>10.0f}{figures}{level.times.failed:>8}   {cpu}"
+    rates = f"{level.offered:>11.0f}{level.served:>10.0f}"
+    return f"{level.agents:>12}{rates}{figures}{level.times.failed:>8}   {level.from_memory:.0%}; {cpu}"
 
 
 def endpoint_rows(times: Times) -> Iterator[str]:
     yield f"{'':46}{'requests':>9}{'p50':>8}{'p95':>8}{'p99':>8}{'errors':>8}"
     for name, seconds in sorted(times.seconds.items(), key=lambda item: -len(item[1])):
         yield f"{name:46}{len(seconds):>9}{percentiles(sorted(seconds), digits=1)}{len(times.errors.get(name, [])):>8}"
-
-
-def percentiles(ordered: list[float], *, digits: int) -> str:
-    """p50, p95 and p99 in milliseconds."""
-    found = [percentile(ordered, percent) for percent in (50, 95, 99)]
-    return "".join(f"{'–':>8}" if one is None else f"{1000 * one:>8.{digits}f}" for one in found)
