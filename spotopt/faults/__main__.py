@@ -29,6 +29,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--outage", type=float, default=60, help="seconds of database_gone (default: %(default)g)")
     parser.add_argument("--calm-days", type=float, default=1, help="simulated, before the accounts are compared")
     parser.add_argument("--tolerance", type=float, default=0.01, help="between the two accounts of the savings")
+    parser.add_argument("--careless", action="store_true", help="MariaDB without durability, which must be noticed")
     parser.add_argument("--keep", action="store_true", help="keep logs, databases and what was acknowledged")
     return parser.parse_args()
 
@@ -86,6 +87,7 @@ def _one(seed: int, options: argparse.Namespace, directory: Path, *, template: M
         outage_seconds=options.outage,
         calm_days=options.calm_days,
         tolerance=options.tolerance,
+        is_careless=options.careless,
     )
     began = time.monotonic()
     try:

@@ -38,10 +38,12 @@ class WrongClock(ClockFile):
 
 
 class Deployment:
-    def __init__(self, directory: Path, *, template: MariaDB, at: float, on_small_disk: bool) -> None:
+    def __init__(
+        self, directory: Path, *, template: MariaDB, at: float, on_small_disk: bool, is_careless: bool
+    ) -> None:
         directory.mkdir()
         self.directory = directory
-        self.database = MariaDB(directory / "mariadb")
+        self.database = MariaDB(directory / "mariadb", is_careless=is_careless)
         self.database.begin_with(template, on_small_disk=on_small_disk)
         os.environ.update(self.database.environment)  # for looks past the server, and past the proxy
         self.proxy = Proxy(self.database.port)

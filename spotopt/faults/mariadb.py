@@ -1,4 +1,7 @@
-"""A MariaDB of our own that may be killed, stopped, filled up and started again. It never cheats on durability."""
+"""A MariaDB of our own that may be killed, stopped, filled up and started again.
+
+What it acknowledged is on disk, whatever dies afterwards, unless it is asked to be careless.
+"""
 
 import getpass
 import os
@@ -22,24 +25,27 @@ OPTIONS = (
     "--character-set-server=utf8mb4",
     "--max-connections=300",
     "--skip-log-bin",
-    "--innodb-flush-log-at-trx-commit=1",  # what was acknowledged is on disk, whatever dies afterwards
     "--innodb-use-native-aio=0",  # containers often forbid io_uring
     "--innodb-buffer-pool-size=128M",
     "--innodb-log-file-size=48M",
 )
 
 
+DURABLE, CARELESS = ("--innodb-flush-log-at-trx-commit=1",), ("--innodb-flush-log-at-trx-commit=0",)
+
+
 class MariaDB:
     """`directory` holds data, socket and logs. A new one may begin with the files of another that was stopped."""
 
-    def __init__(self, directory: Path, *, password: str = "") -> None:
+    def __init__(self, directory: Path, *, is_careless: bool = False) -> None:
         self.directory, self.data = directory, directory / "data"
-        self.password = password or secrets.token_hex(16)
+        self.password = secrets.token_hex(16)
         self.port = free_port()
         self.log = directory / "mariadb.log"
         self._disk: Path | None = None
         command = [*_as_its_user(), "mariadbd", "--no-defaults", f"--datadir={self.data}", f"--port={self.port}"]
         command += [f"--socket={directory}/socket", f"--pid-file={directory}/pid", *OPTIONS]
+        command += CARELESS if is_careless else DURABLE
         environment = {"PATH": os.environ["PATH"] + ":/usr/sbin", "LANG": "C.UTF-8"}
         self.service = Service("mariadb", command, environment=environment, log=self.log)
 

@@ -47,6 +47,7 @@ class Plan:
     outage_seconds: float
     calm_days: float  # at the end; what the comparison of the accounts is over
     tolerance: float
+    is_careless: bool  # the database does not keep its promises; the checks must notice
 
 
 Say = Callable[[str], None]
@@ -54,7 +55,13 @@ Say = Callable[[str], None]
 
 def run(plan: Plan, directory: Path, *, template: MariaDB, say: Say) -> list[Invariant]:
     """Everything that was checked."""
-    deployment = Deployment(directory, template=template, at=START, on_small_disk="disk_full" in plan.faults)
+    deployment = Deployment(
+        directory,
+        template=template,
+        at=START,
+        on_small_disk="disk_full" in plan.faults,
+        is_careless=plan.is_careless,
+    )
     try:
         client_id, token = deployment.start()
         rng = random.Random(f"{plan.seed}:wire")  # noqa: S311 (chance, not cryptography)
@@ -125,8 +132,7 @@ class _Run:
 
     def _under_faults(self) -> None:
         """The fleet goes on in another thread: Linux would end what this one starts together with it."""
-        self.transport.is_disturbed = True
-        self.transport.share = DISTURBED_SHARE
+        self.transport.disturb(DISTURBED_SHARE)
         over = threading.Event()
         with ThreadPoolExecutor(1) as threads:
             fleet = threads.submit(self._go_on, over)
@@ -136,7 +142,6 @@ class _Run:
                 over.set()
             fleet.result()
         self.transport.settle()
-        self.transport.is_disturbed = False
 
     def _go_on(self, over: threading.Event) -> None:
         while not over.is_set():

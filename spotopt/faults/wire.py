@@ -8,9 +8,9 @@ from typing import Any
 
 import requests
 
-from spotopt.simulator.transport import Reply, Transport
+from spotopt.simulator.transport import TIMEOUT_SECONDS, Reply, Transport
 
-PATIENCE_SECONDS = 6.0  # real ones; the agents' own 30 would be many minutes of simulated time
+PATIENCE_SECONDS = 6.0  # in times of trouble; the agents' own 30 real ones would be many minutes of simulated time
 LONGEST_DELAY_SECONDS = 4.0
 AWAY = "UNAVAILABLE"
 
@@ -22,7 +22,7 @@ class UnreliableTransport(Transport):
     """
 
     def __init__(self, base_url: str, *, token: str, rng: random.Random, **options: Any) -> None:
-        super().__init__(base_url, token=token, timeout_seconds=PATIENCE_SECONDS, **options)
+        super().__init__(base_url, token=token, **options)
         self.share = 0.0
         self.is_disturbed = False
         self.repeated = self.late = self.lost = 0
@@ -72,12 +72,16 @@ class UnreliableTransport(Transport):
         self._under_way.append(timer)
         timer.start()
 
+    def disturb(self, share: float) -> None:
+        self.share, self.is_disturbed, self.timeout_seconds = share, True, PATIENCE_SECONDS
+
     def settle(self) -> None:
         """From now on everything arrives, once; what is still under way does so before this returns."""
         self.share = 0.0
         for timer in self._under_way:
             timer.join()
         self._under_way.clear()
+        self.is_disturbed, self.timeout_seconds = False, TIMEOUT_SECONDS
 
     # --- What is right meanwhile ----------------------------------------------------------------------------------
 

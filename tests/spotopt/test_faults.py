@@ -243,7 +243,7 @@ class Wire:
 
 def unreliable(fate):
     transport = UnreliableTransport("http://server", token="t", rng=Chance(fate))
-    transport.share, transport.is_disturbed = 1.0, True
+    transport.disturb(1.0)
     return transport
 
 
@@ -283,7 +283,7 @@ def test_an_absent_server_may_say_503_with_retry_after_and_nothing_else():
     assert transport.counts.errors == {"503 without Retry-After": 1}
     call(transport, Wire(404, {"code": "AGENT_NOT_FOUND"}))
     assert transport.counts.errors["report: status 404"] == 1
-    transport.is_disturbed = False
+    transport.settle()
     call(transport, Wire(503, {"code": "UNAVAILABLE"}, RETRY_AFTER))
     assert transport.counts.errors["report: status 503"] == 1
 
