@@ -75,6 +75,7 @@ class Scenario:
         self._check("nginx, web, events", f"healthy through TLS after {time.monotonic() - began:.0f} s")
         for jobs in stack.jobs:
             jobs.start()
+        self.newest = self.live.rows("SELECT COALESCE(MAX(id), 0) FROM system_events")[0][0]  # is no longer news
         self.followers = [
             Follower(f"{stack.url}/api/events/stream", token=token, authority=stack.certificate)
             for token in (self.token, stack.environment["ADMIN_TOKEN"])
@@ -186,7 +187,8 @@ class Scenario:
             surplus = len(seen) - len(self._expected(follower, client))
             in_order = seen == sorted(set(seen))
             detail = (
-                f"{len(seen)} events, {len(missing)} lost, {surplus} too many, {follower.connections} connections"
+                f"{len(seen)} events, {len(missing)} lost{_first(missing)}, {surplus} too many, "
+                f"{follower.connections} connections"
                 + ("" if in_order else ", out of order")
                 + "".join(f"; {text}" for text in follower.refusals[:3])
             )
@@ -206,7 +208,8 @@ class Scenario:
             f"SELECT e.id FROM system_events e LEFT JOIN clients c ON c.id = e.client_id "  # noqa: S608
             f"WHERE e.id > %s AND e.event_type IN ({kinds}){whose}"
         )
-        return {row[0] for row in self.live.rows(statement, follower.first_id, *STREAMED, *values)}
+        after = max(follower.first_id or 0, self.newest)
+        return {row[0] for row in self.live.rows(statement, after, *STREAMED, *values)}
 
     def _check_jobs(self) -> None:
         status = json.loads(self.stack.manage("status", "--json", codes=(0, 1)))
@@ -249,3 +252,7 @@ class Scenario:
 
 def _is_between(before: int, number: int, after: int) -> bool:
     return min(before, after) <= number <= max(before, after)
+
+
+def _first(ids: set[int]) -> str:
+    return f" (from {min(ids)} to {max(ids)})" if ids else ""
