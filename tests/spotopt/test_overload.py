@@ -150,6 +150,6 @@ def test_notices_have_processes_of_their_own():
 
 
 def test_the_master_loads_the_worker_without_the_counters():
-    """prometheus_client decides when it is imported whether processes share their counters (spotopt.monitoring.files)."""
+    """prometheus_client decides when it is imported whether processes share counters (spotopt.monitoring.files)."""
     code = "import sys, spotopt.worker; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
