@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from spotopt.e2e.processes import Failed, Service
@@ -106,7 +107,8 @@ class Deployment:
             self.runner.close()
         for jobs in self.jobs:
             jobs.destroy()
-        self.server.kill()
+        with suppress(ProcessLookupError):  # it never came up
+            self.server.kill()
         self.proxy.end()
         self.database.destroy()
 
