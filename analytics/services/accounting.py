@@ -40,11 +40,20 @@ class Amounts:
     def rounded(self) -> dict[str, Decimal]:
         """Named as the columns of the ledger."""
         return {
-            "seconds": (Decimal(self.used) / 1_000_000).quantize(_SECONDS),
-            "priced_seconds": (Decimal(self.priced) / 1_000_000).quantize(_SECONDS),
-            "paid_usd": (self.paid / _MICROSECONDS_PER_HOUR).quantize(_USD),
-            "baseline_usd": (self.baseline / _MICROSECONDS_PER_HOUR).quantize(_USD),
+            "seconds": seconds_of(self.used),
+            "priced_seconds": seconds_of(self.priced),
+            "paid_usd": usd_of(self.paid),
+            "baseline_usd": usd_of(self.baseline),
         }
+
+
+def seconds_of(microseconds: int) -> Decimal:
+    return (Decimal(microseconds) / 1_000_000).quantize(_SECONDS)
+
+
+def usd_of(money: Decimal) -> Decimal:
+    """From USD × microseconds / hour."""
+    return (money / _MICROSECONDS_PER_HOUR).quantize(_USD)
 
 
 def amounts_by_hour(stretches: Iterable[Used], *, spot: dict[str, Steps], ondemand: Steps) -> dict[Key, Amounts]:

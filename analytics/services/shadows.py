@@ -15,7 +15,7 @@ from decimal import Decimal
 from django.db.models import F, Q
 
 from agents.models import Agent
-from analytics.services.accounting import pieces
+from analytics.services.accounting import pieces, seconds_of, usd_of
 from analytics.services.ledger import oldest_hour
 from decisions.models import Shadow, ShadowDay, ShadowStay
 from instances.models import UsageInterval
@@ -31,7 +31,6 @@ DAY = timedelta(days=1)
 LONGEST_OVERLAP = timedelta(hours=24)  # terminate_wait_seconds is a day at most
 PRIMARY, ZOMBIE = UsageInterval.Role.PRIMARY, UsageInterval.Role.ZOMBIE
 _MICROSECOND = timedelta(microseconds=1)
-_PER_HOUR = timedelta(hours=1) // _MICROSECOND
 AMOUNTS = ("seconds", "priced_seconds", "real_usd", "shadow_usd")
 
 
@@ -61,9 +60,8 @@ class _Bills:
 
     def rounded(self) -> dict[str, Decimal]:
         """Named as the columns."""
-        usd = [(money / _PER_HOUR).quantize(Decimal("1e-9")) for money in (self.real, self.shadow)]
-        seconds = [(Decimal(time) / 1_000_000).quantize(Decimal("0.001")) for time in (self.used, self.priced)]
-        return dict(zip(AMOUNTS, (*seconds, *usd), strict=True))
+        amounts = seconds_of(self.used), seconds_of(self.priced), usd_of(self.real), usd_of(self.shadow)
+        return dict(zip(AMOUNTS, amounts, strict=True))
 
 
 class _Prices:

@@ -1,8 +1,19 @@
+from decimal import Decimal
+
 import pytest
 
 from decisions.services import sessions
 from decisions.services.checks import Checks
 from decisions.services.trials import Status, Trial
+from tests.factories import OnDemandPriceFactory, PoolFactory
+
+
+@pytest.fixture
+def market():
+    """On-demand capacity, one dear pool and one cheap one."""
+    OnDemandPriceFactory(instance_type="t3.medium", region="us-east-1", price=Decimal("0.0416"))
+    for zone, price in (("a", "0.0150"), ("b", "0.0128")):
+        PoolFactory(az=f"us-east-1{zone}", price=Decimal(price))
 
 
 @pytest.fixture

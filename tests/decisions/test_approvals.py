@@ -2,7 +2,6 @@
 
 import threading
 from datetime import timedelta
-from decimal import Decimal
 
 import pytest
 import time_machine
@@ -25,8 +24,6 @@ from tests.factories import (
     AgentFactory,
     CommandFactory,
     InterruptionEpisodeFactory,
-    OnDemandPriceFactory,
-    PoolFactory,
     SwitchFactory,
     token_of,
 )
@@ -40,13 +37,6 @@ MINUTES = timedelta(minutes=1)
 def now():
     with time_machine.travel("2026-01-05T12:00:00Z", tick=False) as travel:
         yield travel
-
-
-@pytest.fixture
-def market():
-    OnDemandPriceFactory(instance_type="t3.medium", region="us-east-1", price=Decimal("0.0416"))
-    for zone, price in (("a", "0.0150"), ("b", "0.0128")):
-        PoolFactory(az=f"us-east-1{zone}", price=Decimal(price))
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from instances.models import Pool
 from notifications.models import SystemEvent
 from spotopt.common import clock
 from tests.decisions.models import ACTIVATE, a_model, a_model_that_never_ends, a_model_that_says, a_session, send
-from tests.factories import AgentFactory, OnDemandPriceFactory, PoolFactory
+from tests.factories import AgentFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_dir")]
 
@@ -40,10 +40,7 @@ def now():
 
 
 @pytest.fixture
-def agent(tenant):
-    OnDemandPriceFactory(price=Decimal("0.0416"))
-    for zone, price in (("a", "0.0150"), ("b", "0.0128")):
-        PoolFactory(az=f"us-east-1{zone}", price=Decimal(price))
+def agent(market, tenant):
     return AgentFactory(client=tenant, current_mode="ondemand")
 
 

@@ -17,7 +17,6 @@ from tests.factories import (
     AgentFactory,
     InterruptionEpisodeFactory,
     OnDemandPriceFactory,
-    PoolFactory,
     SwitchFactory,
 )
 
@@ -29,13 +28,6 @@ CHEAP, DEAR = "t3.medium.us-east-1b", "t3.medium.us-east-1a"
 def now():
     with time_machine.travel("2026-01-05T12:00:00Z", tick=False) as travel:
         yield travel
-
-
-@pytest.fixture
-def market():
-    OnDemandPriceFactory(instance_type="t3.medium", region="us-east-1", price=Decimal("0.0416"))
-    for zone, price in (("a", "0.0150"), ("b", "0.0128")):
-        PoolFactory(az=f"us-east-1{zone}", price=Decimal(price))
 
 
 @pytest.fixture

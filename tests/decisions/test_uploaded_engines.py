@@ -24,7 +24,7 @@ from notifications.models import SystemEvent
 from spotopt.common import clock
 from tests.conftest import JsonClient
 from tests.decisions.models import ENGINE, send
-from tests.factories import AgentFactory, OnDemandPriceFactory, PoolFactory
+from tests.factories import AgentFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_dir")]
 
@@ -54,10 +54,7 @@ def now(settings):
 
 
 @pytest.fixture
-def agent(tenant):
-    OnDemandPriceFactory(price=Decimal("0.0416"))
-    for zone, price in (("a", "0.0150"), ("b", "0.0128")):
-        PoolFactory(az=f"us-east-1{zone}", price=Decimal(price))
+def agent(market, tenant):
     return AgentFactory(client=tenant, current_mode="ondemand")
 
 
