@@ -20,7 +20,7 @@ from spotopt.simulator.server import ROOT, Server, database_connection, end, fre
 FLOOR_SECONDS = 4
 CLOSED_LOOP = 16  # connections
 WARM_UP = 5
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+CLOCK_TICKS, PAGE_SIZE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,17 @@ def cpu_seconds(server: Server) -> dict[str, float]:
             elif head.endswith(("(mariadbd", "(mysqld")):
                 totals["database"] += used
     return totals
+
+
+def memory_of_largest(server: Server) -> int:
+    """MiB that the largest of the web processes holds."""
+    largest = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if server.pid and int(fields[2]) == server.pid:
+                largest = max(largest, int(fields[21]) * PAGE_SIZE)
+    return largest >> 20
 
 
 def percentiles(ordered: list[float], *, digits: int) -> str:

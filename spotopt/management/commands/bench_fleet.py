@@ -23,7 +23,15 @@ from django.core.management.base import BaseCommand, CommandError
 
 from instances.selectors.timelines import percentile
 from spotopt.benchmarks.driver import Driver, Job, Times
-from spotopt.benchmarks.measure import CLOSED_LOOP, closed_loop, commit_rate, cpu_seconds, hello_rate, percentiles
+from spotopt.benchmarks.measure import (
+    CLOSED_LOOP,
+    closed_loop,
+    commit_rate,
+    cpu_seconds,
+    hello_rate,
+    memory_of_largest,
+    percentiles,
+)
 from spotopt.benchmarks.traffic import MIX, BenchAgent, Call, Timetable, request
 from spotopt.simulator.server import ROOT, Server, ServerFailed, end, temporary_directory
 
@@ -44,6 +52,7 @@ class Level:
     times: Times
     from_memory: float  # share of what was served
     cpu: dict[str, float]  # cores
+    memory: int  # MiB of the largest web process
 
     @property
     def is_good(self) -> bool:
@@ -117,7 +126,7 @@ class Command(BaseCommand):
                 for path, data in dashboard_requests(host, server.admin_token, client_id)
                 if options["dashboards"]
             ]
-            self._say(f"\n{'agents':>12}{HEADS}{'errors':>8}   from memory, cores")
+            self._say(f"\n{'agents':>12}{HEADS}{'errors':>8}   from memory; cores; MiB a web process")
             best: Level | None = None
             for size in options["agents"]:
                 calls = [call for agent in fleet[:size] for call in agent.calls()] + dashboards
@@ -148,7 +157,9 @@ class Command(BaseCommand):
         await driver.drain()
         cpu = {name: (after[name] - before[name]) / options["seconds"] for name in after}
         seconds = options["seconds"]
-        return Level(size, offered / seconds, served / seconds, times, recalled / max(served, 1), cpu)
+        return Level(
+            size, offered / seconds, served / seconds, times, recalled / max(served, 1), cpu, memory_of_largest(server)
+        )
 
     async def _herd(
         self, server: Server, fleet: list[BenchAgent], dashboards: list[Call], options: dict[str, Any]
@@ -248,7 +259,7 @@ def row_of(level: Level) -> str:
     figures = percentiles(level.times.everything(), digits=0)
     cpu = ", ".join(f"{name} {cores:.2f}" for name, cores in level.cpu.items())
     rates = f"{level.offered:>11.0f}{level.served:>10.0f}"
-    return f"{level.agents:>12}{rates}{figures}{level.times.failed:>8}   {level.from_memory:.0%}; {cpu}"
+    return f"{level.agents:>12}{rates}{figures}{level.times.failed:>8}   {level.from_memory:.0%}; {cpu}; {level.memory}"
 
 
 def endpoint_rows(times: Times) -> Iterator[str]:
