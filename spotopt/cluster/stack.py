@@ -17,6 +17,8 @@ PORTS = 8000, 8002, 8001  # of web, urgent, events, as in deploy/
 HAPROXY_SECONDS = 15
 # Of every call as its agent saw it: when it was answered, with what, after how long.
 ACCESS_LOG = "log_format calls '$msec $status $request_time $request_method $uri';"
+# As in docs/scaling.md: an agent's calls go to the same machine, as long as that lives.
+CALLER = "map $uri $caller { ~^/api/agents/(?<agent>[^/]+)/ $agent; default $remote_addr; }"
 
 
 @dataclass
@@ -124,9 +126,11 @@ class ClusterStack(Stack):
         for one, other in zip(first.sockets.values(), second.sockets.values(), strict=True):
             line, added = (f"server {host}:{port};" for host, port in (one, other))
             text = text.replace(line, f"{line}\n    {added}")
+        if not self.multi_writer:  # there an agent's calls shall meet both nodes
+            text = text.replace("upstream spotopt {", "upstream spotopt {\n    hash $caller consistent;")
         text = text.replace("proxy_next_upstream off;", "proxy_next_upstream error;")
         text = text.replace("access_log off;", f"access_log {self.access_log} calls;")
-        file.write_text(text.replace("http {", f"http {{\n    {ACCESS_LOG}", 1))
+        file.write_text(text.replace("http {", f"http {{\n    {ACCESS_LOG}\n    {CALLER}", 1))
 
     @property
     def services(self) -> list[Service]:
