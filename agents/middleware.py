@@ -58,7 +58,8 @@ class AgentMemoryMiddleware:
 def _key(request: HttpRequest) -> bytes | None:
     """A digest of all that an answer can depend on, the token included; None when such calls are not remembered."""
     meta = request.META
-    parts = [request.method or "", request.scheme or "", request.path, meta["QUERY_STRING"], meta["REMOTE_ADDR"]]
+    parts = [request.method or "", request.scheme or "", request.path]
+    parts += [str(meta.get(name)) for name in ("QUERY_STRING", "REMOTE_ADDR")]
     parts += [f"{name}:{meta[name]}" for name in meta if name.startswith("HTTP_") and name not in _TRACING]
     if request.method == "POST" and request.path_info.endswith(_HEARTBEAT):
         body = _heartbeat_body(request)

@@ -125,7 +125,7 @@ class ReportViewSet(AgentPlaneViewSet):
         )
         is_settled = not body["inventory"] or self._apply_inventory(agent, caller, body["inventory"])
         is_primary = heard.role == "primary"
-        if is_primary and is_settled and heard.is_unchanged and not body["reconnect"]:
+        if is_primary and agent.instance_id and is_settled and heard.is_unchanged and not body["reconnect"]:
             self.is_at_rest(heard=agent.instance_id)
         response = Response(
             {

@@ -270,6 +270,19 @@ def test_an_operator_is_not_remembered(memory, v4, staff_api):
     assert len(memory._answers) == before
 
 
+def test_an_agent_without_a_known_instance_is_heard_every_time(memory, v4):
+    """Nobody could tell later whose sign of life it was."""
+    Agent.objects.update(instance_id="")
+    Instance.objects.update(status="terminated")
+    v4.api.cookies.clear()
+    v4.post("heartbeat", {"status": "online"})
+    memory.catch_up()
+    Agent.objects.update(last_heartbeat_at=None)
+    v4.post("heartbeat", {"status": "online"})
+    memory.flush()
+    assert Agent.objects.get().last_heartbeat_at is not None
+
+
 @pytest.mark.parametrize("body", ["", "{", "[]", '{"status": "online", "monitored_instances": ' + "[" * 20_000])
 def test_odd_heartbeats_get_the_usual_answer(memory, v4, body):
     path = f"/api/agents/{v4.agent_id}/heartbeat"
