@@ -13,7 +13,7 @@ from pathlib import Path
 
 from spotopt.e2e.database import Database
 from spotopt.e2e.processes import Failed, Service, run, until
-from spotopt.simulator.server import ROOT, tail
+from spotopt.simulator.server import ROOT, free_port, tail
 
 PORT = 3306
 SYNC_SECONDS = 90  # a full copy of a small database takes 15
@@ -24,8 +24,11 @@ SMALL = "innodb_use_native_aio = 0\ninnodb_buffer_pool_size = 256M\ninnodb_log_f
 DOCUMENTED = "10.0.0.1"  # followed by 1, 2 or 3: the nodes' addresses in deploy/
 
 
-def configuration(text: str, *, network: str, number: int, directory: Path, multi_writer: bool) -> str:
-    """deploy/galera.cnf for node `number`, at `network`.1<number>, with its files in `directory`."""
+def configuration(text: str, *, network: str, number: int, directory: Path, copy_port: int, multi_writer: bool) -> str:
+    """deploy/galera.cnf for node `number`, at `network`.1<number>, with its files in `directory`.
+
+    `copy_port`: where it takes a copy of everything; the program for that listens on all addresses of the machine.
+    """
     text = text.replace(DOCUMENTED, f"{network}.1")
     own, first = f"{network}.1{number}", f"{network}.11"
     text = text.replace("bind_address = 0.0.0.0", f"bind_address = {own}")
@@ -35,7 +38,8 @@ def configuration(text: str, *, network: str, number: int, directory: Path, mult
     if multi_writer:
         text = text.replace("wsrep_auto_increment_control = OFF", "wsrep_auto_increment_control = ON")
     places = {"datadir": "data", "socket": "socket", "pid_file": "pid", "tmpdir": "tmp"}
-    return text + "".join(f"{name} = {directory}/{file}\n" for name, file in places.items()) + SMALL
+    text += "".join(f"{name} = {directory}/{file}\n" for name, file in places.items())
+    return f"{text}wsrep_sst_receive_address = {own}:{copy_port}\n{SMALL}"
 
 
 class Node:
@@ -52,7 +56,14 @@ class Node:
         self.file = self.directory / "my.cnf"
         given = (ROOT / "deploy/galera.cnf").read_text()
         self.file.write_text(
-            configuration(given, network=network, number=number, directory=self.directory, multi_writer=multi_writer)
+            configuration(
+                given,
+                network=network,
+                number=number,
+                directory=self.directory,
+                copy_port=free_port(),
+                multi_writer=multi_writer,
+            )
         )
         self.socket = str(self.directory / "socket")
         self.service = self._service([])

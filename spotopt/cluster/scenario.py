@@ -41,6 +41,12 @@ class ClusterScenario(Scenario):
         token, authority = stack.environment["ADMIN_TOKEN"], stack.certificate
         self.writers = [Writer(stack.url, number=n, token=token, authority=authority) for n in range(WRITERS)]
 
+    def run(self) -> None:
+        try:
+            super().run()
+        finally:
+            self._end_writers()
+
     def _steps(self) -> list[Callable[[], None]]:
         return [
             self._start_database,
@@ -75,10 +81,14 @@ class ClusterScenario(Scenario):
         self._kill_machine()
         left = self.seconds + FLEET_END_SECONDS - (time.monotonic() - began)
         code = self.fleet.wait(within_seconds=max(left, FLEET_END_SECONDS))
-        for one in self.writers:
-            one.end()
+        self._end_writers()
         self._check_calls()
         self._check_fleet(read_report(self.fleet.log.read_text(), code))
+
+    def _end_writers(self) -> None:
+        for one in self.writers:
+            if one.is_alive():
+                one.end()
 
     def _kill_node(self, node: galera.Node, *, loses_disk: bool = False) -> None:
         name = f"{node.name} killed" + (", disk lost" if loses_disk else "")

@@ -21,7 +21,7 @@ GALERA, HAPROXY = (DEPLOY / "galera.cnf").read_text(), (DEPLOY / "haproxy.cfg").
 
 def node_options(number, *, directory, multi_writer=False):
     text = galera.configuration(
-        GALERA, network="127.9.8", number=number, directory=directory, multi_writer=multi_writer
+        GALERA, network="127.9.8", number=number, directory=directory, copy_port=4711, multi_writer=multi_writer
     )
     return dict(re.findall(r"^(\w+) = (.+)$", text, re.MULTILINE))
 
