@@ -121,7 +121,7 @@ DB_HOST = env.str("DB_HOST", default="")
 if DB_HOST:
     DATABASES = {
         "default": {
-            "ENGINE": "django.db.backends.mysql",
+            "ENGINE": "spotopt.common.mysql",
             "HOST": DB_HOST,
             "PORT": env.str("DB_PORT", default="3306"),
             "USER": env.str("DB_USER", default="spotopt"),
