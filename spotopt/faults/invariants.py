@@ -45,7 +45,7 @@ def after_fault(world: World, *, log: Path, list_instances: ListInstances, runne
         checks.check_single_primaries(rows or [], primaries)
         checks.check_promises(recorded, rows or [], reports)
     checks.check_launches(recorded, executions)
-    checks.check_orders(recorded, executions)
+    checks.check_executions(recorded, executions)
     checks.check_records(recorded, runner, reports)
     names = ("one primary per agent", "no command executed twice", "no acknowledged report lost")
     return [Invariant(name, found.violations) for name, found in zip(names, findings, strict=True)]

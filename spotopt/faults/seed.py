@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from spotopt.e2e.processes import Failed
 from spotopt.faults import invariants
@@ -37,6 +38,7 @@ BACK_SECONDS = 60  # within which the server must answer again
 SETTLE_SECONDS = 3600.0  # simulated: the longest deadline of an order, and a little
 BUSY, SETTLING, CALM = Pace(2), Pace(10), Pace(400)
 THREADS = 16
+LOOKS = 10  # at what the server lists
 
 
 @dataclass(frozen=True)
@@ -152,8 +154,10 @@ class _Run:
         site = Site(self.deployment, self.transport, rng, self.plan.outage_seconds)
         for name in self.plan.faults:
             time.sleep(rng.uniform(*PAUSE_SECONDS))
+            since = self.world.now
             try:
                 self._say(f"  {name}: {FAULTS[name](site)}; {self._back()}")
+                self.world.outages.append((since, self.world.now))
                 self._check(self._invariants(), quietly=True)
             except Exception:
                 self._check([Invariant(name, [traceback.format_exc()])])
@@ -184,14 +188,18 @@ class _Run:
     # --- Checks ---------------------------------------------------------------------------------------------------
 
     def _invariants(self) -> list[Invariant]:
+        def found() -> list[Invariant]:
+            return invariants.after_fault(self.world, log=self.log, list_instances=self._listed, runner=self.runner)
+
         try:
-            return invariants.after_fault(
-                self.world, log=self.log, list_instances=self.fleet.instances, runner=self.runner
-            )
-        except ServerFailed:  # its own connection died with the fault; it has a new one now
-            return invariants.after_fault(
-                self.world, log=self.log, list_instances=self.fleet.instances, runner=self.runner
-            )
+            return found()
+        except ServerFailed:  # the runner's own connection died with the fault; it has a new one now
+            return found()
+
+    def _listed(self) -> list[dict[str, Any]] | None:
+        """Our own call may be lost on the way like any other."""
+        answers = (self.fleet.instances() for _ in range(LOOKS))
+        return next((rows for rows in answers if rows is not None), None)
 
     def _check(self, found: list[Invariant], *, quietly: bool = False) -> None:
         self.checked += found

@@ -64,7 +64,7 @@ class Options:
     start_within_seconds: float = START_WITHIN_SECONDS
     first_order_seconds: float = FIRST_ORDER_SECONDS
     quiet_seconds: float = QUIET_SECONDS
-    forgives_outages: bool = False  # of workloads, where the server itself is away now and then
+    forgives_outages: bool = False  # the server is away now and then: workloads may wait, orders be lost on the way
 
 
 class Fleet:
@@ -186,7 +186,8 @@ class Fleet:
         checks.check_launches(self.world, findings)
         if not self.options.forgives_outages:
             checks.check_outages(outages, findings)
-        checks.check_orders(self.world, findings)
+            checks.check_deliveries(self.world, findings)
+        checks.check_executions(self.world, findings)
         if self.runner:
             checks.check_records(self.world, self.runner, findings)
         else:

@@ -49,6 +49,7 @@ class World:
     workloads: dict[str, "Workload"] = field(default_factory=dict)  # by key
 
     quiet_seconds: float = QUIET_SECONDS
+    outages: list[tuple[float, float]] = field(default_factory=list)  # of the server: from, until
 
     @property
     def now(self) -> float:
@@ -57,6 +58,11 @@ class World:
     @property
     def is_winding_down(self) -> bool:
         return self.now > self.ends_at - self.quiet_seconds
+
+    def served_seconds(self, since: float, until: float) -> float:
+        """How much of that time the server could be reached."""
+        away = sum(max(0.0, min(until, end) - max(since, start)) for start, end in self.outages)
+        return max(0.0, until - since - away)
 
     def workload(self, key: str) -> "Workload":
         return self.workloads[key]

@@ -45,6 +45,11 @@ def accept(world, *, at, kind="switch", workload="web", request_id=""):
     return world.orders.accept(command_id="command-1", request_id=request_id, workload=workload, kind=kind, at=at)
 
 
+def check_orders(world, findings):
+    checks.check_executions(world, findings)
+    checks.check_deliveries(world, findings)
+
+
 def command_row(**changes):
     return {"public_id": "command-1", "request_id": "", "status": "completed", "message": ""} | changes
 
@@ -127,17 +132,17 @@ def test_an_order_that_was_carried_out_twice_is_a_repeated_switch(world, workloa
     order = accept(world, at=world.now)
     order.deliveries += [(world.now, "i-1"), (world.now, "i-2")]
     order.launched += ["i-3", "i-4"]
-    checks.check_orders(world, findings)
+    check_orders(world, findings)
     assert findings.repeated_switches == 1
     assert findings.violations == ["switch command-1 was executed 2 times"]
 
 
 def test_an_order_that_nobody_ever_fetched_is_lost(world, workload, findings):
     accept(world, at=world.now)
-    checks.check_orders(world, findings)
+    check_orders(world, findings)
     assert findings.lost_orders == 0  # there is time left
     run_for(world, LONG_AGO)
-    checks.check_orders(world, findings)
+    check_orders(world, findings)
     assert findings.lost_orders == 1
     assert findings.violations == ["switch command-1 for web was never fetched"]
 
@@ -147,7 +152,7 @@ def test_an_order_whose_instance_went_first_is_not_lost(world, workload, finding
     run_for(world, 300)
     workload.lose(workload.serving)
     run_for(world, LONG_AGO)
-    checks.check_orders(world, findings)
+    check_orders(world, findings)
     assert findings.violations == []
 
 
@@ -156,7 +161,7 @@ def test_a_delivered_order_is_neither_lost_nor_repeated(world, workload, finding
     order.deliveries += [(world.now, "i-1"), (world.now + 15, "i-1")]  # listed twice, executed once
     order.launched.append("i-3")
     run_for(world, LONG_AGO)
-    checks.check_orders(world, findings)
+    check_orders(world, findings)
     assert (findings.violations, findings.lost_orders, findings.repeated_switches) == ([], 0, 0)
 
 
@@ -184,6 +189,26 @@ def test_a_switch_that_was_executed_must_be_on_record_as_completed(world, worklo
     run_for(world, LONG_AGO)
     checks.check_records(world, Records(command=[command_row(status="failed", message="timeout")]), findings)
     assert findings.violations == ["switch command-1 of web was executed, but is failed: timeout"]
+
+
+def test_a_switch_whose_only_witness_lived_while_the_server_was_away_is_excused(world, workload, findings):
+    order = accept(world, at=world.now)
+    order.outcome = "done"
+    since = world.now
+    successor = workload.launch(pool=POOL_B, mode="spot", surely=True)
+    order.launched.append(successor.id)
+    run_for(world, 1000)
+    workload.terminate(successor.id, surely=True)
+    run_for(world, LONG_AGO)
+    records = Records(command=[command_row(status="failed", message="No result in time")])
+    rows = [row_of(workload.serving)]
+    checks.check_records(world, records, findings)
+    checks.check_instances(world, rows, findings, end=world.now)
+    assert len(findings.violations) == 2
+    world.outages.append((since, since + 900))
+    checks.check_records(world, records, again := checks.Findings())
+    checks.check_instances(world, rows, again, end=world.now)
+    assert again.violations == []
 
 
 def test_a_lost_result_is_a_violation(world, workload, findings):
