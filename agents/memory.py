@@ -28,7 +28,7 @@ POLL_SECONDS = 0.25
 TRUSTED_SECONDS = 1.0
 FLUSH_EVERY = 4  # polls
 OVERLAP = timedelta(seconds=60)  # longer than a transaction can be open: it is seen when committed, not when stamped
-LIFETIME_SECONDS = 600.0  # of an entry. Nothing relies on it; it bounds what nobody asks for any more
+LIFETIME_SECONDS = 1800.0  # of an entry, though nothing relies on it: what was changed past the stamp is noticed then
 MOST_AGENTS = 20_000
 MOST_ANSWERS = 16  # of one agent: bodies that differ each time are not worth keeping
 
