@@ -35,7 +35,7 @@ SWITCHES_PER_DAY = 80.0  # and agent: half of the fleet moves within ten minutes
 MEAN_LIFE_HOURS = 1.0
 PAUSE_SECONDS = (1.0, 4.0)  # real ones, before each fault
 BACK_SECONDS = 60  # within which the server must answer again
-SETTLE_SECONDS = 3600.0  # simulated: the longest deadline of an order, and a little
+SETTLE_SECONDS = 3600  # simulated: the longest deadline of an order, and a little
 BUSY, SETTLING, CALM = Pace(2), Pace(10), Pace(400)
 THREADS = 16
 LOOKS = 10  # at what the server lists
@@ -179,6 +179,8 @@ class _Run:
         world.ends_at = world.now + SETTLE_SECONDS + self.plan.calm_days * DAY
         world.quiet_seconds = world.ends_at - world.now + 1
         world.pace = SETTLING
+        operations = self.fleet.operations  # an instance that serves nobody keeps its agents calling at full rate
+        operations.patience = operations.patience_with_standbys = SETTLE_SECONDS
         scheduler.set_speed(None)
         self.fleet.run_jobs_with(self.runner)
         scheduler.run(world.now + SETTLE_SECONDS)

@@ -16,6 +16,7 @@ class Operations:
         self.world = world
         self.replacements = 0
         self.cleared_by_hand = 0
+        self.patience, self.patience_with_standbys = FORGOTTEN_SECONDS, FORGOTTEN_STANDBY_SECONDS
         self._rng = world.rng("operations")
         self._replacing: set[str] = set()
         self._idle_since: dict[str, float] = {}
@@ -55,7 +56,7 @@ class Operations:
             workload.attend(LEFTOVER, 2 * LOOK_SECONDS)
         for instance in leftovers:
             since = self._idle_since.setdefault(instance.id, now)
-            patience = FORGOTTEN_STANDBY_SECONDS if instance.id in workload.standbys else FORGOTTEN_SECONDS
+            patience = self.patience_with_standbys if instance.id in workload.standbys else self.patience
             if now - since > patience and workload.serving is not None:
                 self.world.scheduler.after(0, partial(self._clear, workload, instance.id), key=workload.key)
 
