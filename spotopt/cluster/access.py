@@ -6,6 +6,7 @@ from pathlib import Path
 
 UNAVAILABLE = 503
 GAVE_UP = 499  # nginx's own: the caller closed the connection before there was an answer
+AGENTS = "/api/agents/"
 STREAMS = "/api/events/"  # open for as long as they are
 
 
@@ -20,6 +21,10 @@ class Call:
     @property
     def failed(self) -> bool:
         return self.status >= GAVE_UP
+
+    @property
+    def is_agents(self) -> bool:
+        return self.path.startswith(AGENTS)
 
     @property
     def is_acknowledged_write(self) -> bool:
@@ -68,6 +73,10 @@ def trouble(name: str, at: float, calls: Iterable[Call], *, seconds: float) -> T
 
 
 def unexplained(calls: Iterable[Call], troubles: Iterable[Trouble]) -> list[Call]:
-    """Calls that failed otherwise than with 503, or not in any trouble."""
-    excused = {call for one in troubles for call in one.calls if call.status == UNAVAILABLE}
-    return [call for call in calls if call.failed and call not in excused]
+    """Calls that failed otherwise than with 503, and agents' that did so not in any trouble.
+
+    People are refused with 503 at other times as well: they come last where there is not enough for everybody.
+    """
+    excused = {call for one in troubles for call in one.calls}
+    failed = [call for call in calls if call.failed]
+    return [call for call in failed if call.status != UNAVAILABLE or (call.is_agents and call not in excused)]

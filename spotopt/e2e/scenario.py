@@ -218,7 +218,7 @@ class Scenario:
         for jobs in self.stack.jobs:
             if jobs not in self._down:
                 took = jobs.stop(within_seconds=60)
-                left = sorted(self._lease_holders())
+                left = sorted(self._leases_of(jobs))
                 detail = f"in {took:.1f} s, leases {f'still held: {left}' if left else 'given back'}"
                 self._check("jobs stopped", detail, holds=not left)
 

@@ -100,12 +100,13 @@ def test_a_trouble_tells_what_calls_met(calls):
 
 
 def test_only_a_503_soon_after_a_trouble_is_excused(calls):
-    late = Call(at=120.0, status=503, seconds=0.1, method="GET", path="/late")
+    late = Call(at=120.0, status=503, seconds=0.1, method="GET", path="/api/agents/late")
+    peoples = Call(at=120.0, status=503, seconds=0.1, method="GET", path="/api/client/agents")
     given_up = Call(at=102.0, status=499, seconds=30.0, method="GET", path="/given-up")
     troubles = [trouble("db1 killed", 100.0, calls, seconds=10)]
-    wrong = unexplained([*calls, late, given_up], troubles)
+    wrong = unexplained([*calls, late, peoples, given_up], troubles)
     assert {call.status for call in wrong} == {500, 503, 499}
-    assert [call.path for call in wrong if call.status == 503] == ["/late"]
+    assert [call.path for call in wrong if call.status == 503] == ["/api/agents/late"]
 
 
 def test_a_refused_call_is_no_disagreement():
