@@ -39,6 +39,7 @@ LIMIT_SECONDS = 0.5  # p99
 TICK_SECONDS = 0.002
 DASHBOARD_SECONDS = 30  # between two looks of an open dashboard
 HERD_SECONDS = 5  # within which a whole fleet comes back
+HERD_CONNECTIONS = 1800  # each web process takes 1,000 (deploy/gunicorn.conf.py)
 OUTAGE_SECONDS = 10
 HEADS = f"{'offered/s':>11}{'served/s':>10}{'p50':>8}{'p95':>8}{'p99':>8}"
 AGENT_PATIENCE = 30  # seconds until an agent hangs up (agent-api 1.2)
@@ -155,6 +156,7 @@ class Command(BaseCommand):
         served = times.served
         recalled = await recalled_answers(driver) - recalled
         await driver.drain()
+        driver.times = Times()  # what follows is no part of this
         cpu = {name: (after[name] - before[name]) / options["seconds"] for name in after}
         seconds = options["seconds"]
         return Level(
@@ -170,7 +172,8 @@ class Command(BaseCommand):
         await asyncio.sleep(OUTAGE_SECONDS)
         server.start()
         calls = [call for agent in fleet for call in agent.calls()] + dashboards
-        async with Driver(server.url, connections=4 * options["connections"]) as driver:
+        # As many as a proxy opens that keeps none: calls wait in the server, which may refuse them, and not here.
+        async with Driver(server.url, connections=HERD_CONNECTIONS) as driver:
             table = Timetable(calls, now=time.perf_counter(), herd=HERD_SECONDS)
             self._say(f"{'seconds':>12}{HEADS}{'late':>8}   refused")
             for second in range(0, 120, 10):
