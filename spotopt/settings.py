@@ -247,8 +247,8 @@ WHITENOISE_IMMUTABLE_FILE_TEST = r"^/assets/.+[-.][\w-]{8,}\.\w+$"  # a hash in 
 
 # --- What the product does ----------------------------------------------------------------------------------------
 AGENT_HEARTBEAT_TIMEOUT = env.int("AGENT_HEARTBEAT_TIMEOUT", default=120)  # seconds of silence until offline
-AGENT_MEMORY = env.bool("AGENT_MEMORY", default=not TESTING)  # agents at rest are answered from memory
 AGENT_BUSY_TIMEOUT = env.int("AGENT_BUSY_TIMEOUT", default=420)  # the same while a v5 agent executes (agent-api 2.1)
+AGENT_MEMORY = env.bool("AGENT_MEMORY", default=not TESTING)  # agents at rest are answered from memory
 DEFAULT_TERMINATE_WAIT_SECONDS = env.int("DEFAULT_TERMINATE_WAIT_SECONDS", default=300)
 COMMAND_REDELIVERY_SECONDS = env.int("COMMAND_REDELIVERY_SECONDS", default=20)  # agent-api 3.5
 COMMAND_PENDING_TTL = env.int("COMMAND_PENDING_TTL", default=3600)  # an order nobody fetched is dropped after this
