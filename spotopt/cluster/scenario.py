@@ -160,7 +160,8 @@ class ClusterScenario(Scenario):
     def _check_fleet(self, report: FleetReport) -> None:
         """An agent takes a refusal for no answer; what it was told nevertheless must fit what the server knows."""
         self._check("agents' requests", report.size, holds=bool(report.facts))
-        self._say("      " + "; ".join(report.errors))
+        if report.errors:
+            self._say("      " + "; ".join(report.errors))
         said = "; ".join(report.disagreements)[:600]
         self._check("fleet and server agree", f"{report.events} {said}".strip(), holds=bool(report.facts) and not said)
 
