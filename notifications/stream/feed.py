@@ -45,8 +45,9 @@ class Feed:
         """What is committed beyond the cursor, by id; not to be sent before `release` says so."""
         began = time.monotonic()
         facts = _facts(SystemEvent.objects.filter(pk__gt=self.cursor).order_by("pk")[:PAGE])
-        if time.monotonic() - began > STALL:
-            self._seen_since.clear()
+        took = time.monotonic() - began
+        if took > STALL:  # each as long as before, or all would be sent at once afterwards
+            self._seen_since = {pk: since + took for pk, since in self._seen_since.items()}
         return facts
 
     def release(self, seen: list[Fact]) -> list[Fact]:

@@ -87,21 +87,29 @@ def test_it_waits_no_longer_when_the_older_one_was_rolled_back(events, later):
     assert handed_out(events) == ["fast"]
 
 
-def test_time_in_which_the_database_stood_still_is_no_waiting(events, later, monkeypatch):
+@pytest.fixture
+def stand_still(later, monkeypatch):
+    """`stand_still(seconds)` lets the next look take so long."""
+    rows = feed._facts
+    waits = []
+
+    def slow(queryset):
+        if waits:
+            later(waits.pop())
+        return rows(queryset)
+
+    monkeypatch.setattr(feed, "_facts", slow)
+    return waits.append
+
+
+def test_time_in_which_the_database_stood_still_is_no_waiting(events, stand_still, monkeypatch):
     """A Galera node cannot see other nodes' transactions, and while the cluster agrees on a death none of them ends."""
     slow = Writer("slow").begin()
     monkeypatch.setattr(feed, "_is_in_flight", lambda first, last: False)
     insert("fast")
     assert handed_out(events) == []
-    rows = feed._facts
-
-    def standing_still(queryset):
-        later(2 * feed.TAIL)
-        return rows(queryset)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(feed, "_facts", standing_still)
-        assert handed_out(events) == []
+    stand_still(2 * feed.TAIL)
+    assert handed_out(events) == []
     slow.finish()
     assert handed_out(events) == ["slow", "fast"]
 
@@ -125,6 +133,20 @@ def test_where_several_nodes_are_written_to_an_event_waits_longer_for_what_canno
     assert handed_out(events) == []
     later(feed.FOREIGN_TAIL - feed.TAIL)
     assert handed_out(events) == ["one of ours"]
+
+
+def test_after_the_database_stood_still_events_do_not_come_all_at_once(several_writers, events, later, stand_still):
+    insert("one")
+    handed_out(events)
+    later(3)
+    insert("another")
+    handed_out(events)
+    stand_still(4)
+    handed_out(events)
+    later(feed.FOREIGN_TAIL - 3)
+    assert handed_out(events) == ["one"]
+    later(3)
+    assert handed_out(events) == ["another"]
 
 
 def test_a_transaction_that_never_ends_does_not_silence_everybody(events, later):
