@@ -35,6 +35,7 @@ def draw(file: Path, *, by_agents: Sequence[Point], by_history: Sequence[Point])
         panels[row, 0].set_ylabel(label)
         for panel in panels[row]:
             panel.set_yscale("log")
+            panel.set_ylim(10, 3000)  # a factor of two shall not look like a cliff
             panel.grid(which="both", alpha=0.2)
     panels[0, 1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(file)
