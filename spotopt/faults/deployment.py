@@ -120,9 +120,9 @@ def make_template(directory: Path) -> MariaDB:
     os.environ.update(template.environment)
     try:
         template.start()
-        server = Server(clock_file=Path(), directory=directory)
+        server = Server(directory=directory)
         server.database = ""
-        server.environment |= template.environment | {"SIMULATED_CLOCK_FILE": ""}
+        server.environment |= template.environment
         server.prepare().close()
         template.stop()
     finally:

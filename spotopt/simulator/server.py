@@ -72,9 +72,14 @@ class JobRunner:
 
 
 class Server:
-    """`directory` holds the database (SQLite) and the logs; with DB_HOST the database is a new one on that server."""
+    """`directory` holds the database (SQLite) and the logs; with DB_HOST the database is a new one on that server.
 
-    def __init__(self, *, clock_file: Path, directory: Path, port: int = 0, workers: int = 2, threads: int = 4) -> None:
+    Without a `clock_file` it lives in real time.
+    """
+
+    def __init__(
+        self, *, directory: Path, clock_file: Path | None = None, port: int = 0, workers: int = 2, threads: int = 4
+    ) -> None:
         self.directory = directory
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -82,9 +87,9 @@ class Server:
         self.admin_token = secrets.token_hex(24)
         self.database = f"fleet_{os.getpid()}_{secrets.token_hex(3)}" if os.environ.get("DB_HOST") else ""
         self.environment = os.environ | {
-            "AGENT_MEMORY": "false",  # it counts in real seconds; the clock may be stretched
             "DJANGO_SETTINGS_MODULE": "spotopt.settings",
-            "SIMULATED_CLOCK_FILE": str(clock_file),
+            "SIMULATED_CLOCK_FILE": str(clock_file or ""),
+            "AGENT_MEMORY": "false" if clock_file else "true",  # it counts in real seconds; this clock may be stretched
             "SQLITE_PATH": str(directory / "fleet.sqlite3"),
             "ADMIN_TOKEN": self.admin_token,
             "SECRET_KEY": secrets.token_hex(32),

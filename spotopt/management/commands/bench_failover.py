@@ -9,7 +9,6 @@ import threading
 import time
 from argparse import ArgumentParser
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -61,8 +60,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         directory = temporary_directory()
-        server = Server(clock_file=Path(), directory=directory)
-        server.environment["SIMULATED_CLOCK_FILE"] = ""  # real time
+        server = Server(directory=directory)
         try:
             server.prepare().close()
             server.start()

@@ -16,7 +16,6 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -82,8 +81,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         directory = temporary_directory()
-        server = Server(clock_file=Path(), directory=directory, workers=options["workers"], threads=options["threads"])
-        server.environment |= {"SIMULATED_CLOCK_FILE": "", "AGENT_MEMORY": "true"}  # real time
+        server = Server(directory=directory, workers=options["workers"], threads=options["threads"])
         try:
             runner = server.prepare()
             if options["history"]:

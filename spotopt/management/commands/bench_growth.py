@@ -59,8 +59,8 @@ class Command(BaseCommand):
     def _point(self, agents: int, history: int) -> Point:
         self._say(f"\n{agents:,} agents, {history:,} rows of history")
         directory = temporary_directory()
-        server = Server(clock_file=Path(), directory=directory, threads=8)
-        server.environment |= {"SIMULATED_CLOCK_FILE": "", "READS_PER_MINUTE": "0"}
+        server = Server(directory=directory, threads=8)
+        server.environment |= {"AGENT_MEMORY": "false", "READS_PER_MINUTE": "0"}
         try:
             runner = server.prepare()
             sizes = {"agents": agents, "price-points": history // 2, "events": history // 2, "switches": history // 20}

@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -77,8 +76,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         directory = temporary_directory()
-        server = Server(clock_file=Path(), directory=directory)
-        server.environment["SIMULATED_CLOCK_FILE"] = ""  # real time
+        server = Server(directory=directory)
         try:
             server.prepare().close()
             server.start()
