@@ -68,7 +68,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--agents", type=int, nargs="+", default=[500, 1000, 2000, 4000, 6000, 8000, 10_000])
         parser.add_argument("--seconds", type=float, default=60, help="measured per size of the fleet")
-        parser.add_argument("--settle", type=float, default=60, help="before that, until calls have come round once")
+        parser.add_argument("--settle", type=float, default=120, help="before that, until calls have come round once")
         parser.add_argument("--connections", type=int, default=64, help="kept open, as a proxy does")
         parser.add_argument("--dashboards", type=int, default=50, help="open, each looking every 30 s")
         parser.add_argument("--workers", type=int, default=2)
