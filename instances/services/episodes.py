@@ -98,7 +98,7 @@ def close_gone(*, agent: Agent, instance_id: str, at: datetime) -> None:
 
 
 def close_overdue(*, agent: Agent, at: datetime) -> None:
-    """Recommendations that nothing came of, and notices that AWS did not carry out."""
+    """Recommendations that nothing came of, and notices that AWS did not carry out, or that others told the end of."""
     opened = InterruptionEpisode.objects.filter(agent=agent, status__in=InterruptionEpisode.OPEN)
     opened.filter(kind=Kind.REBALANCE, last_reported_at__lt=at - WINDOW).update(
         status=Status.RESOLVED, resolved_at=at, error_message="No interruption followed"
@@ -109,7 +109,14 @@ def close_overdue(*, agent: Agent, at: datetime) -> None:
             episode.status, episode.resolved_at = Status.RESOLVED, at
             episode.error_message = "The machine outlived its notice"
             episode.save(update_fields=["status", "resolved_at", "error_message"])
+        elif _is_gone(agent, episode.instance_id):
+            close_gone(agent=agent, instance_id=episode.instance_id, at=at)
     _unmark_agent(agent)
+
+
+def _is_gone(agent: Agent, instance_id: str) -> bool:
+    instances = Instance.objects.filter(client_id=agent.client_id, instance_id=instance_id)
+    return instances.filter(status=Instance.Status.TERMINATED).exists()
 
 
 def _mark_agent(agent: Agent, kind: str, at: datetime, deadline: datetime | None) -> None:

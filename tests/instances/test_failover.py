@@ -9,6 +9,7 @@ from django.core.management import call_command
 from agents.models import Agent, Command
 from instances.models import Instance, InterruptionEpisode, LaunchFailure, Pool, Replica, Switch
 from instances.services.failover import sweep_agent
+from instances.services.roles import mark_terminated
 from notifications.models import Notification
 from spotopt.common import clock
 from tests.dialects import V2, V4, V5, V4b
@@ -210,6 +211,19 @@ class TestATerminationNotice:
         assert InterruptionEpisode.objects.get().status == "failed"
         put(v4, replica.public_id, "i-0bbb")
         assert agent().instance_id == "i-0bbb"
+
+    def test_is_over_when_the_machine_is_gone_whoever_told_first(self, v5, now):
+        """Another agent's inventories may miss it before the notice's own deadline is over."""
+        notice = {"cloud_instance_id": "i-0aaa", "notice_type": "TERMINATION", "termination_time": DEADLINE}
+        v5.post("termination-report", notice)
+        now.shift(timedelta(seconds=150))
+        gone = Instance.objects.get(instance_id="i-0aaa")
+        mark_terminated(instance=gone, at=clock.now(), reason="missing from two inventories")
+        now.shift(timedelta(seconds=100))
+        call_command("sweep_terminations")
+        call_command("sweep_failovers")
+        assert InterruptionEpisode.objects.get().status == "failed"
+        assert agent().notice_status == "none"
 
     def test_withdraws_orders_for_the_old_host(self, v4):
         standby()
