@@ -10,6 +10,8 @@ from functools import cache
 from django.http import HttpRequest
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
+from spotopt.common.waiting import Kind
+
 disable_created_metrics()
 
 REGISTRY = CollectorRegistry()
@@ -41,8 +43,11 @@ _refusals = Counter(
 _database_errors = Counter(
     "spotopt_database_errors", "Database errors that a web process met.", ["kind"], registry=REGISTRY
 )
+# So that they are 0, and not unknown, before the first one:
 for _kind in DatabaseTrouble:
-    _database_errors.labels(_kind.value)  # so that it is 0, and not unknown, before the first one
+    _database_errors.labels(_kind.value)
+for _refused in (Kind.PEOPLE, Kind.REPEATED, Kind.POLL):
+    _refusals.labels(_refused.value)
 
 
 def count_request(request: HttpRequest, *, status: int, seconds: float) -> None:
@@ -65,8 +70,8 @@ def count_recalled() -> None:
     _recalled.inc()
 
 
-def count_refusal(kind: str) -> None:
-    _refusals.labels(kind).inc()
+def count_refusal(kind: Kind) -> None:
+    _refusals.labels(kind.value).inc()
 
 
 def count_database_error(kind: DatabaseTrouble) -> None:

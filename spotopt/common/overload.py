@@ -8,22 +8,13 @@ agents are always carried out: a v5 agent that is refused one falls silent for g
 import math
 import re
 from collections.abc import Callable
-from enum import StrEnum
 
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 
 from spotopt.common import metrics
 from spotopt.common.errors import RETRY_AFTER_SECONDS, envelope
-from spotopt.common.waiting import seconds_waited
-
-
-class Kind(StrEnum):
-    PEOPLE = "people"
-    REPEATED = "repeated"  # prices and decisions: the next ones come in minutes
-    POLL = "poll"
-    NEEDED = "needed"
-
+from spotopt.common.waiting import Kind, seconds_waited
 
 PATIENCE = {
     Kind.PEOPLE: 1.0,
