@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentParser
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,8 @@ DASHBOARD_SECONDS = 30  # between two looks of an open dashboard
 HERD_SECONDS = 5  # within which a whole fleet comes back
 HERD_CONNECTIONS = 1800  # each web process takes 1,000 (deploy/gunicorn.conf.py)
 OUTAGE_SECONDS = 10
+FLOOR_ROUNDS = 3
+FLOOR_CALLS = ("heartbeat", "pending-commands", "config", "instances-to-terminate", "pricing-report")
 HEADS = f"{'offered/s':>11}{'served/s':>10}{'p50':>8}{'p95':>8}{'p99':>8}"
 AGENT_PATIENCE = 30  # seconds until an agent hangs up (agent-api 1.2)
 
@@ -192,19 +195,27 @@ class Command(BaseCommand):
         self._say(f"{len(fleet)} agents registered and heard in {time.monotonic() - started:.0f} s")
 
     async def _floor(self, server: Server, fleet: list[BenchAgent]) -> None:
-        hello = await hello_rate(server)
-        self._say(f"\nfloor (a): gunicorn, a constant        {hello:>7.0f}/s")
-        commits = 0.0
+        """Each in turn, FLOOR_ROUNDS times, and the best of each: what else the machine does meets all of them."""
+        v4 = [agent for agent in fleet if agent.dialect == "v4"][:200]
+        calls = {name: [c for agent in v4 for c in agent.calls() if c.name == name] for name in FLOOR_CALLS}
+        best: dict[str, float] = defaultdict(float)
+        for _ in range(FLOOR_ROUNDS):
+            best["hello"] = max(best["hello"], await hello_rate(server))
+            for connections in (1, 4, CLOSED_LOOP) if server.database else ():
+                name = f"commit {connections}"
+                best[name] = max(best[name], commit_rate(server.database, connections))
+            for name in FLOOR_CALLS:
+                best[name] = max(best[name], (await closed_loop(server.url, calls[name])).per_second)
+        self._say(f"\nfloor (a): gunicorn, a constant        {best['hello']:>7.0f}/s")
+        combined = best["hello"]
         if server.database:
             for connections in (1, 4, CLOSED_LOOP):
-                commits = commit_rate(server.database, connections)
-                self._say(f"floor (b): UPDATE and commit, {connections:>2} at once{commits:>8.0f}/s")
-        combined = 1 / (1 / hello + 1 / commits) if commits else hello
-        v4 = [agent for agent in fleet if agent.dialect == "v4"][:200]
-        for name in ("heartbeat", "pending-commands", "config", "instances-to-terminate", "pricing-report"):
-            calls = [call for agent in v4 for call in agent.calls() if call.name == name]
-            rate = (await closed_loop(server.url, calls)).per_second
-            self._say(f"{name:<38}{rate:>8.0f}/s   {rate / combined:>4.0%} of the floors (a) and (b) combined")
+                rate = best[f"commit {connections}"]
+                self._say(f"floor (b): UPDATE and commit, {connections:>2} at once{rate:>8.0f}/s")
+            combined = 1 / (1 / best["hello"] + 1 / best[f"commit {CLOSED_LOOP}"])
+        for name in FLOOR_CALLS:
+            share = f"{best[name] / combined:>4.0%} of the floors (a) and (b) combined"
+            self._say(f"{name:<38}{best[name]:>8.0f}/s   {share}")
 
     def _tell_errors(self, level: Level) -> None:
         for name, errors in level.times.errors.items():
