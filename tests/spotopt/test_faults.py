@@ -414,7 +414,7 @@ def test_nothing_is_lost_when_database_server_and_jobs_are_killed_under_load():
         env=os.environ | {"DEBUG": "1"},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "1 of 1 seeds passed" in run.stdout
