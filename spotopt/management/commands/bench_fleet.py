@@ -148,8 +148,9 @@ class Command(BaseCommand):
     async def _level(
         self, driver: Driver, size: int, calls: list[Call], server: Server, options: dict[str, Any]
     ) -> Level:
+        await run(driver, Timetable(calls, now=time.perf_counter()), seconds=options["settle"])
+        await driver.drain(seconds=options["settle"])  # what had to wait while nobody was known yet
         table = Timetable(calls, now=time.perf_counter())
-        await run(driver, table, seconds=options["settle"])
         before, recalled = cpu_seconds(server), await recalled_answers(driver)
         driver.times = Times()
         offered = await run(driver, table, seconds=options["seconds"])
