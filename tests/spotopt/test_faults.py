@@ -403,13 +403,17 @@ def register(api, number):
 # --- One short seed, for real ---------------------------------------------------------------------------------------
 
 
+# Six hours of peace are few to compare savings over, hence the tolerance; `./dev faults` itself takes a day.
+SMALL = ("--agents", "10", "--calm-days", "0.25", "--tolerance", "0.03")
+
+
 @pytest.mark.slow
 @pytest.mark.mysql
 @pytest.mark.skipif(not shutil.which("mariadb-install-db"), reason="needs a MariaDB of its own to kill")
-def test_nothing_is_lost_when_database_server_and_jobs_are_killed_under_load():
-    kills = [part for name in ("database_killed", "server_killed", "jobs_killed") for part in ("--only", name)]
+def test_nothing_is_lost_when_database_and_server_are_killed_under_load():
+    kills = [part for name in ("database_killed", "server_killed") for part in ("--only", name)]
     run = subprocess.run(
-        [sys.executable, "-m", "spotopt.faults", "--seed", "7", "--agents", "16", "--calm-days", "0.5", *kills],
+        [sys.executable, "-m", "spotopt.faults", "--seed", "7", *SMALL, *kills],
         cwd=settings.BASE_DIR,
         env=os.environ | {"DEBUG": "1"},
         capture_output=True,
