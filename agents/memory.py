@@ -83,10 +83,6 @@ class Memory:
                 self._drop(next(iter(self._agents)))
         self._keep()
 
-    def forget(self, agent_pk: int) -> None:
-        with self._lock:
-            self._drop(agent_pk)
-
     def _drop(self, agent_pk: int) -> None:
         if rest := self._agents.pop(agent_pk, None):
             for key in rest.keys:

@@ -47,7 +47,7 @@ class AgentPlaneViewSet(viewsets.GenericViewSet[Agent]):
             raise AgentNotFound
         self.agent = request.auth
 
-    def is_at_rest(self, *, heard: str = "") -> None:
+    def keep_answer(self, *, heard: str = "") -> None:
         """Until the agent changes, the same request may get the same answer without asking us (docs/hot-path.md).
 
         To be said of an answer that depends on nothing else, time included; `heard` is the instance that it shows
@@ -87,7 +87,7 @@ class AgentViewSet(AgentPlaneViewSet):
     def config(self, request: ApiRequest, agent_id: str) -> Response:
         if not self.called_by_primary:
             return Response(selectors.disabled_config(self.agent))
-        self.is_at_rest()
+        self.keep_answer()
         return Response(selectors.config_of(self.agent) | {"role": "primary"})
 
     @extend_schema(summary="Report a clean-up of snapshots and images", request=CleanupIn, responses=CleanupRecordedOut)
@@ -118,7 +118,7 @@ class CommandViewSet(AgentPlaneViewSet):
             return []
         note_protocol(agent=self.agent, polled=polled)
         if not commands.may_have_work(self.agent):
-            self.is_at_rest()
+            self.keep_answer()
         return commands.poll(agent=self.agent, caller=caller.instance_id, types=types, limit=limit)
 
     @extend_schema(summary="Report how an order went", request=OutcomeIn, responses=CommandStateOut)

@@ -14,8 +14,8 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 
 from spotopt.common import clock, metrics
-from spotopt.common.errors import DATABASE_AWAY, RETRY_AFTER_SECONDS, envelope
-from spotopt.common.middleware import error_response, is_api
+from spotopt.common.errors import DATABASE_AWAY, envelope
+from spotopt.common.middleware import error_response, is_api, unavailable
 from spotopt.dashboard.views import dashboard
 from spotopt.monitoring.access import may_read_metrics
 from spotopt.monitoring.jobs import job_intervals
@@ -92,9 +92,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 def server_error(request: HttpRequest) -> HttpResponseBase:
     if is_api(request) and isinstance(sys.exception(), DATABASE_AWAY):
         metrics.count_database_error(metrics.DatabaseTrouble.UNAVAILABLE)
-        response = error_response("The database does not answer, try again", "UNAVAILABLE", 503)
-        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-        return response
+        return unavailable("The database does not answer, try again")
     if is_api(request):
         return error_response("Internal server error", "INTERNAL", 500)
     return defaults.server_error(request)

@@ -32,6 +32,13 @@ class Program:
             self.agent_id = response.json()["agent_id"]
         return response
 
+    def settle(self):
+        """Registered, heard, and known by what it polls."""
+        self.register()
+        self.heartbeat()
+        self.orders()
+        return self
+
     def get(self, path):
         """As agents do it: a JSON content type, and no body."""
         return self.api.get(f"/api/agents/{self.agent_id}/{path}", content_type="application/json")

@@ -126,7 +126,7 @@ class ReportViewSet(AgentPlaneViewSet):
         is_settled = not body["inventory"] or self._apply_inventory(agent, caller, body["inventory"])
         is_primary = heard.role == "primary"
         if is_primary and agent.instance_id and is_settled and heard.is_unchanged and not body["reconnect"]:
-            self.is_at_rest(heard=agent.instance_id)
+            self.keep_answer(heard=agent.instance_id)
         response = Response(
             {
                 "success": True,
@@ -207,7 +207,7 @@ class ReportViewSet(AgentPlaneViewSet):
     def instances_to_terminate(self, request: ApiRequest, agent_id: str) -> Response:
         caller, due = self.caller(), []
         if caller.is_primary_of(self.agent) and not terminations.may_come_due(self.agent):
-            self.is_at_rest()
+            self.keep_answer()
         else:
             due = terminations.due_for(agent=self.agent, caller=caller)
         return Response(

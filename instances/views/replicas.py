@@ -76,7 +76,7 @@ class ReplicaViewSet(SharedAgentViewSet):
         if not caller.is_primary_of(self.agent):
             return []  # other hosts have none (1.8)
         if not reports.may_have_work(agent=self.agent, status=status):
-            self.is_at_rest()
+            self.keep_answer()
             return []
         return reports.work_for(agent=self.agent, caller=caller, status=status)
 

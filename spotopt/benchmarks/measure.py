@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import os
+import platform
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from django.core.management.base import CommandError
 
 from instances.selectors.timelines import percentile
 from spotopt.benchmarks.driver import Driver, Job, Times
-from spotopt.benchmarks.traffic import Call, request
+from spotopt.benchmarks.traffic import BenchAgent, Call, request
 from spotopt.simulator.server import ROOT, Server, database_connection, end, free_port
 
 FLOOR_SECONDS = 4
@@ -97,27 +99,45 @@ def commit_rate(database: str, connections: int) -> float:
 def cpu_seconds(server: Server) -> dict[str, float]:
     """CPU time so far of the web processes, the database server and this driver."""
     totals = {"web": 0.0, "database": 0.0, "driver": time.process_time()}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            head, _, rest = stat.read_text().rpartition(")")
-            fields = rest.split()
-            used = (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
-            if server.pid and int(fields[2]) == server.pid:  # its process group
-                totals["web"] += used
-            elif head.endswith(("(mariadbd", "(mysqld")):
-                totals["database"] += used
+    for name, fields in _processes():
+        used = (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+        if _is_web(server, fields):
+            totals["web"] += used
+        elif name in ("mariadbd", "mysqld"):
+            totals["database"] += used
     return totals
 
 
 def memory_of_largest(server: Server) -> int:
     """MiB that the largest of the web processes holds."""
-    largest = 0
+    pages = [int(fields[21]) for _, fields in _processes() if _is_web(server, fields)]
+    return max(pages, default=0) * PAGE_SIZE >> 20
+
+
+def _processes() -> Iterator[tuple[str, list[str]]]:
+    """The name of each process of this machine, and what follows it in its /proc/…/stat (proc(5))."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            if server.pid and int(fields[2]) == server.pid:
-                largest = max(largest, int(fields[21]) * PAGE_SIZE)
-    return largest >> 20
+        with contextlib.suppress(OSError):  # it has ended
+            head, _, rest = stat.read_text().rpartition(")")
+            yield head.partition("(")[2], rest.split()
+
+
+def _is_web(server: Server, fields: list[str]) -> bool:
+    return server.pid is not None and int(fields[2]) == server.pid  # its process group
+
+
+def this_machine(server: Server) -> str:
+    """What figures are worth nothing without."""
+    where = "MySQL/MariaDB" if server.database else "SQLite"
+    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {where}"
+
+
+async def register(driver: Driver, fleet: Sequence[BenchAgent]) -> None:
+    """And let each make all its calls once. Raises CommandError."""
+    await driver.run_all(agent.register_job() for agent in fleet)
+    await driver.run_all(Job(call.name, call.data, 0.0) for agent in fleet for call in agent.calls())
+    if driver.times.failed:
+        raise CommandError(f"Could not begin: {dict(driver.times.errors)}"[:1000])
 
 
 def percentiles(ordered: list[float], *, digits: int) -> str:

@@ -1,9 +1,6 @@
 """Three MariaDB nodes with deploy/galera.cnf, each at an address of its own on this machine."""
 
-import getpass
-import grp
 import os
-import pwd
 import re
 import shutil
 import signal
@@ -12,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from spotopt.e2e.database import Database
+from spotopt.e2e.database_user import as_database_user, give_to_database_user
 from spotopt.e2e.processes import Failed, Service, run, until
 from spotopt.simulator.server import ROOT, free_port, tail
 
@@ -49,10 +47,9 @@ class Node:
         self.directory = directory / self.name
         self.data = self.directory / "data"
         self.log = self.directory / "log"
-        self._user = _database_user()
         for made in (self.directory, self.data, self.directory / "tmp"):
             made.mkdir()
-            self._hand_over(made)
+            give_to_database_user(made)
         self.file = self.directory / "my.cnf"
         given = (ROOT / "deploy/galera.cnf").read_text()
         self.file.write_text(
@@ -72,7 +69,7 @@ class Node:
         """An empty database server; `statements` are carried out when it starts a cluster."""
         install = ["mariadb-install-db", "--no-defaults", "--force", f"--datadir={self.data}", "--skip-test-db"]
         install.append("--auth-root-authentication-method=normal")  # the socket lies in a directory of ours
-        run("mariadb-install-db", self._as_user(install), environment=os.environ, log=self.log)
+        run("mariadb-install-db", as_database_user(install), environment=os.environ, log=self.log)
         (self.directory / "init.sql").write_text("".join(f"{statement};\n" for statement in statements))
 
     def found(self) -> None:
@@ -92,7 +89,7 @@ class Node:
     def lose_disk(self) -> None:
         shutil.rmtree(self.data)
         self.data.mkdir()
-        self._hand_over(self.data)
+        give_to_database_user(self.data)
 
     def status(self, name: str) -> str:
         """Empty when it does not answer."""
@@ -130,23 +127,12 @@ class Node:
         """Up to where its files hold the cluster's changes, as Debian's unit asks before it starts a node."""
         log = self.directory / "recovered.log"
         command = ["mariadbd", f"--defaults-file={self.file}", "--wsrep-recover", f"--log-error={log}"]
-        run("mariadbd --wsrep-recover", self._as_user(command), environment=os.environ, log=self.log)
+        run("mariadbd --wsrep-recover", as_database_user(command), environment=os.environ, log=self.log)
         return re.findall(r"WSREP: Recovered position:? (\S+)", log.read_text())[-1]
 
     def _service(self, arguments: list[str]) -> Service:
-        command = self._as_user(["mariadbd", f"--defaults-file={self.file}", *arguments])
+        command = as_database_user(["mariadbd", f"--defaults-file={self.file}", *arguments])
         return Service(self.name, command, environment=os.environ, log=self.log)
-
-    def _as_user(self, command: list[str]) -> list[str]:
-        """mariadbd refuses to run as root. Who changes the user loses the promise to die with its parent."""
-        if os.geteuid() != 0:
-            return command
-        group = grp.getgrgid(pwd.getpwnam(self._user).pw_gid).gr_name
-        return ["setpriv", f"--reuid={self._user}", f"--regid={group}", "--clear-groups", "--pdeathsig=TERM", *command]
-
-    def _hand_over(self, path: Path) -> None:
-        if os.geteuid() == 0:
-            shutil.chown(path, self._user)
 
 
 class Cluster:
@@ -182,14 +168,6 @@ class Cluster:
     def destroy(self) -> None:
         for node in self.nodes:
             node.service.destroy()
-
-
-def _database_user() -> str:
-    if os.geteuid() != 0:
-        return getpass.getuser()
-    with suppress(KeyError):
-        return pwd.getpwnam("mysql").pw_name
-    return "nobody"
 
 
 def conflicts(nodes: list[Node]) -> tuple[int, int]:

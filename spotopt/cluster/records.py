@@ -1,7 +1,7 @@
 """What the fleet was promised, looked up in the tables themselves."""
 
 from collections import Counter
-from collections.abc import Iterator, Set, Sized
+from collections.abc import Iterator, Set
 
 from spotopt.e2e.database import Database
 from spotopt.simulator.checks import FINAL
@@ -15,17 +15,6 @@ def lost(promises: Promises, database: Database) -> list[str]:
         *_lost_switches(promises, database),
         *_lost_orders(promises, database),
     ]
-
-
-def size(promises: Promises) -> str:
-    parts: dict[str, Sized] = {
-        "registrations": promises.registered,
-        "switches": promises.switched,
-        "terminations": promises.terminated,
-        "results": promises.executed,
-        "orders": promises.ordered,
-    }
-    return ", ".join(f"{len(kept)} {name}" for name, kept in parts.items())
 
 
 def doubtful_primaries(database: Database) -> list[str]:

@@ -168,7 +168,7 @@ class ClusterScenario(Scenario):
     def _check_records(self) -> None:
         promises = Promises.recorded_in(self.promises)
         lost = records.lost(promises, self.live)
-        self._check("acknowledged to agents", f"{records.size(promises)}{_lost(lost)}", holds=not lost)
+        self._check("acknowledged to agents", f"{promises.size}{_lost(lost)}", holds=not lost)
         detail, lost = writer.lost(self.writers, self.live)
         self._check("acknowledged to writers", f"{detail}{_lost(lost)}", holds=not lost)
         doubtful = records.doubtful_primaries(self.live)

@@ -7,9 +7,9 @@ from pathlib import Path
 import requests
 
 from spotopt.e2e.database import Database
+from spotopt.simulator.transport import TIMEOUT_SECONDS
 
 PAUSE_SECONDS = 0.3
-PATIENCE_SECONDS = 30  # the agents' own (agent-api 1.2)
 
 
 class Writer(threading.Thread):
@@ -35,7 +35,7 @@ class Writer(threading.Thread):
         url, authority = f"{self.url}/api/admin/clients/create", str(self.authority)
         try:
             answer = requests.post(
-                url, json={"name": name}, headers=self.headers, timeout=PATIENCE_SECONDS, verify=authority
+                url, json={"name": name}, headers=self.headers, timeout=TIMEOUT_SECONDS, verify=authority
             )
         except requests.RequestException as error:
             self.refused[name] = type(error).__name__

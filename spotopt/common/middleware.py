@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
 from spotopt.common import logs, metrics
-from spotopt.common.errors import envelope
+from spotopt.common.errors import RETRY_AFTER_SECONDS, envelope
 
 log = logging.getLogger("spotopt.request")
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -82,6 +82,12 @@ def is_api(request: HttpRequest) -> bool:
 
 def error_response(message: str, code: str, status: int) -> JsonResponse:
     return JsonResponse(envelope(message, code), status=status)
+
+
+def unavailable(message: str, code: str = "UNAVAILABLE") -> JsonResponse:
+    response = error_response(message, code, 503)
+    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
 
 
 def _speak_json(response: HttpResponseBase) -> None:

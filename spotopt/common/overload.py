@@ -9,11 +9,11 @@ import math
 import re
 from collections.abc import Callable
 
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from spotopt.common import metrics
-from spotopt.common.errors import RETRY_AFTER_SECONDS, envelope
+from spotopt.common.middleware import unavailable
 from spotopt.common.waiting import Kind, seconds_waited
 
 PATIENCE = {
@@ -34,8 +34,7 @@ class OverloadMiddleware:
         waited = seconds_waited.get()
         if waited > PATIENCE[Kind.PEOPLE] and waited > PATIENCE[kind := kind_of(request)]:
             metrics.count_refusal(kind)
-            body = envelope("The server is overloaded, try again", "OVERLOADED")
-            response = JsonResponse(body, status=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+            response = unavailable("The server is overloaded, try again", "OVERLOADED")
             response.headers["Content-Length"] = str(len(response.content))  # CommonMiddleware stands further in
             return response
         return self.get_response(request)

@@ -22,9 +22,14 @@ def say(text: str) -> None:
 
 def prepare_process() -> None:
     """Before anything is started: whatever ends us, and whatever our children leave behind, is ours to clean up."""
+    stop_on_signals()
+    adopt_orphans()
+
+
+def stop_on_signals() -> None:
+    """SIGTERM and SIGHUP end us as Ctrl-C does."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupted)
-    adopt_orphans()
 
 
 def set_up_django(stack: Stack) -> None:
@@ -46,16 +51,20 @@ def conduct(scenario: Scenario, *, directory: Path, keep: bool) -> int:
         if scenario.fleet:
             scenario.fleet.destroy()
         scenario.stack.destroy()
-        if keep:
-            say(f"Kept: {directory}")
-        else:
-            shutil.rmtree(directory, ignore_errors=True)
+        put_away(directory, keep=keep)
     say("")
     for check in scenario.checks:
         say(f"{'ok   ' if check.holds else 'WRONG'}  {check.name:<{NAME_WIDTH}}{check.detail}")
     succeeded = all(check.holds for check in scenario.checks)
     say(f"\n{'OK' if succeeded else 'FAILED'} after {time.monotonic() - began:.0f} s")
     return 0 if succeeded else 1
+
+
+def put_away(directory: Path, *, keep: bool) -> None:
+    if keep:
+        say(f"Kept: {directory}")
+    else:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:

@@ -3,13 +3,12 @@
 import argparse
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
-from types import FrameType
 
+from spotopt.e2e.conduct import put_away, say, stop_on_signals
 from spotopt.e2e.processes import Failed
 from spotopt.faults.catalogue import FAULTS, drawn
 from spotopt.faults.deployment import make_template
@@ -34,19 +33,9 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def interrupted(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> int:
     options = parse_arguments()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupted)
+    stop_on_signals()
     began = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="spotopt-faults-"))
     directory.chmod(0o755)  # the database runs as another user
@@ -64,10 +53,7 @@ def main() -> int:
         say(str(failure))
         return 1
     finally:
-        if options.keep:
-            say(f"Kept: {directory}")
-        else:
-            shutil.rmtree(directory, ignore_errors=True)
+        put_away(directory, keep=options.keep)
     say(f"\n{len(seeds) - len(failed)} of {len(seeds)} seeds passed in {time.monotonic() - began:.0f} s")
     for seed in failed:
         say(f"FAILED: ./dev faults --seed {seed}" + "".join(f" --only {name}" for name in options.only or []))

@@ -193,7 +193,7 @@ def _step(site: Site, offset: float) -> str:
 def reports_disturbed(site: Site) -> str:
     """Sent twice, late, out of order, or answered to nobody."""
     transport = site.transport
-    before = transport.repeated, transport.late, transport.lost
+    before = _disturbed(transport)
     usual, transport.share = transport.share, DISTURBED_SHARE
     time.sleep(8)
     transport.share = usual

@@ -2,18 +2,17 @@
 
 import os
 import signal
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from spotopt.e2e.processes import Failed, Service
+from spotopt.e2e.stack import MANAGE
 from spotopt.faults.mariadb import MariaDB
 from spotopt.faults.proxy import Proxy
 from spotopt.simulator.clockfile import ClockFile
 from spotopt.simulator.server import JobRunner, Server, tail
 
-MANAGE = [sys.executable, "manage.py"]
 STOP_SECONDS = 60
 THREADS = 8  # of each of two workers
 PACE = {

@@ -3,9 +3,7 @@
 What it acknowledged is on disk, whatever dies afterwards, unless it is asked to be careless.
 """
 
-import getpass
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -13,7 +11,8 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from spotopt.e2e.processes import SETPRIV, Failed, Service, until
+from spotopt.e2e.database_user import as_database_user, give_to_database_user
+from spotopt.e2e.processes import Failed, Service, until
 from spotopt.simulator.server import database_connection, free_port, tail
 
 USER, DATABASE = "spotopt", "spot_optimizer"
@@ -29,8 +28,6 @@ OPTIONS = (
     "--innodb-buffer-pool-size=128M",
     "--innodb-log-file-size=48M",
 )
-
-
 DURABLE, CARELESS = ("--innodb-flush-log-at-trx-commit=1",), ("--innodb-flush-log-at-trx-commit=0",)
 
 
@@ -43,11 +40,11 @@ class MariaDB:
         self.port = free_port()
         self.log = directory / "mariadb.log"
         self._disk: Path | None = None
-        command = [*_as_its_user(), "mariadbd", "--no-defaults", f"--datadir={self.data}", f"--port={self.port}"]
+        command = ["mariadbd", "--no-defaults", f"--datadir={self.data}", f"--port={self.port}"]
         command += [f"--socket={directory}/socket", f"--pid-file={directory}/pid", *OPTIONS]
         command += CARELESS if is_careless else DURABLE
         environment = {"PATH": os.environ["PATH"] + ":/usr/sbin", "LANG": "C.UTF-8"}
-        self.service = Service("mariadb", command, environment=environment, log=self.log)
+        self.service = Service("mariadb", as_database_user(command), environment=environment, log=self.log)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -63,13 +60,17 @@ class MariaDB:
             f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4;\n"
             f"CREATE USER {USER}@'%' IDENTIFIED BY '{self.password}';\nGRANT ALL ON *.* TO {USER}@'%';\n"
         )
-        _give_to_its_user(self.directory)
+        give_to_database_user(self.directory)
         # --force: a container's host name often resolves to nothing, and nobody connects by name here
-        command = [*_as_its_user(), "mariadb-install-db", "--no-defaults", "--force", "--skip-test-db"]
-        command += [f"--datadir={self.data}"]
+        command = ["mariadb-install-db", "--no-defaults", "--force", "--skip-test-db", f"--datadir={self.data}"]
         with self.log.open("ab") as log:
             done = subprocess.run(  # noqa: S603 (our own program)
-                command, cwd=self.directory, env=self.service.environment, stdout=log, stderr=log, check=False
+                as_database_user(command),
+                cwd=self.directory,
+                env=self.service.environment,
+                stdout=log,
+                stderr=log,
+                check=False,
             )
         if done.returncode:
             raise Failed(f"mariadb-install-db failed. {tail(self.log)}")
@@ -82,7 +83,7 @@ class MariaDB:
         if on_small_disk:
             self._mount()
         shutil.copytree(other.data, self.data, dirs_exist_ok=True)
-        _give_to_its_user(self.directory)
+        give_to_database_user(self.directory)
 
     def _mount(self) -> None:
         self.data.mkdir()
@@ -145,23 +146,3 @@ class MariaDB:
         if self._disk:
             subprocess.run(["umount", str(self._disk)], check=False)  # noqa: S603, S607
             self._disk = None
-
-
-def _its_user() -> str:
-    """mariadbd refuses to run as root; Debian's mysql user exists only where its server package was installed."""
-    if os.geteuid():
-        return getpass.getuser()
-    return "mysql" if any(entry.pw_name == "mysql" for entry in pwd.getpwall()) else "nobody"
-
-
-def _as_its_user() -> list[str]:
-    if os.geteuid():
-        return []
-    entry = pwd.getpwnam(_its_user())
-    # a change of user takes the kernel's promise to end it with this process away, so it is made anew
-    return [SETPRIV, f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups", "--pdeathsig", "TERM"]
-
-
-def _give_to_its_user(directory: Path) -> None:
-    if os.geteuid() == 0:
-        subprocess.run(["chown", "-R", _its_user(), str(directory)], check=True)  # noqa: S603, S607

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spotopt.e2e.processes import Failed
+from spotopt.e2e.processes import until
 from spotopt.faults import invariants
 from spotopt.faults.catalogue import FAULTS, Site
 from spotopt.faults.deployment import Deployment
 from spotopt.faults.invariants import Invariant
 from spotopt.faults.mariadb import MariaDB
-from spotopt.faults.wire import UnreliableTransport, until_answered
+from spotopt.faults.wire import UnreliableTransport, is_healthy
 from spotopt.simulator import market
 from spotopt.simulator.fleet import Fleet, Options
 from spotopt.simulator.pace import Pace
@@ -164,9 +164,8 @@ class _Run:
                 return
 
     def _back(self) -> str:
-        took = until_answered(self.deployment.server.url, within_seconds=BACK_SECONDS)
-        if took is None:
-            raise Failed(f"The server does not answer {BACK_SECONDS} s after the fault")
+        url = self.deployment.server.url
+        took = until(lambda: is_healthy(url), what="the server answers", within_seconds=BACK_SECONDS)
         return f"served again after {took:.1f} s"
 
     # --- Peace ----------------------------------------------------------------------------------------------------
@@ -214,7 +213,7 @@ class _Run:
                 self._say(f"  ok     {invariant.name}")
 
     def _tell(self, result: Result) -> None:
-        world, promises, transport = self.world, self.world.promises, self.transport
+        world, transport = self.world, self.transport
         orders = world.orders.all()
         workloads = world.workloads.values()
         self._say(
@@ -223,9 +222,7 @@ class _Run:
             f"{transport.repeated} repeated, {transport.late} late, {transport.lost} answers lost; "
             f"{len(orders)} orders, {sum(w.switches for w in workloads)} switches, "
             f"{sum(w.interruptions for w in workloads)} interruptions, "
-            f"{sum(w.failovers for w in workloads)} failovers; acknowledged: {len(promises.registered)} registrations, "
-            f"{len(promises.switched)} switches, {len(promises.terminated)} terminations, "
-            f"{len(promises.executed)} results, {len(promises.ordered)} orders; "
+            f"{sum(w.failovers for w in workloads)} failovers; acknowledged: {world.promises.size}; "
             f"savings {result.account.savings:.2f} USD"
             + (f", by the server {result.server.savings:.2f}" if result.server else "")
         )

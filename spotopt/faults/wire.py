@@ -2,7 +2,6 @@
 
 import random
 import threading
-import time
 from contextlib import suppress
 from typing import Any
 
@@ -101,14 +100,8 @@ class UnreliableTransport(Transport):
             self.complain(f"status {response.status_code}", f"{path}: {response.text[:300]}")
 
 
-def until_answered(url: str, *, within_seconds: float) -> float | None:
-    """How long until /health is 200 again; None when it never was."""
-    began = time.monotonic()
-    while time.monotonic() - began < within_seconds:
-        try:
-            if requests.get(f"{url}/health", timeout=PATIENCE_SECONDS).status_code == 200:
-                return time.monotonic() - began
-        except requests.RequestException:
-            pass
-        time.sleep(0.1)
-    return None
+def is_healthy(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/health", timeout=PATIENCE_SECONDS).status_code == 200
+    except requests.RequestException:
+        return False

@@ -11,9 +11,8 @@ from spotopt.simulator.outages import AVOIDABLE, Outage
 from spotopt.simulator.world import World
 
 DEADLINE_SECONDS = 45 * 60  # after this an order must have ended, whatever became of its agent
-KNOWN_WITHIN_SECONDS = (
-    300  # of running while the server can be reached: the agent's boot, and a registration that has to be repeated
-)
+# Of running while the server can be reached: the agent's boot, and a registration that has to be repeated.
+KNOWN_WITHIN_SECONDS = 300
 FINAL = ("completed", "failed", "superseded", "expired", "cancelled")
 
 

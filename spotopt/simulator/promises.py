@@ -57,6 +57,18 @@ class Promises:
             self._write("order", command_id=command_id, at=at)
             self.ordered.setdefault(command_id, at)
 
+    @property
+    def size(self) -> str:
+        """In words."""
+        counts = {
+            "registrations": len(self.registered),
+            "switches": len(self.switched),
+            "terminations": len(self.terminated),
+            "results": len(self.executed),
+            "orders": len(self.ordered),
+        }
+        return ", ".join(f"{count} {name}" for name, count in counts.items())
+
     def close(self) -> None:
         if self._file:
             self._file.close()

@@ -40,11 +40,7 @@ def memory(settings, monkeypatch):
 
 @pytest.fixture
 def v4(client_token):
-    program = V4(client_token, instance_id="i-0aaa")
-    program.register()
-    program.heartbeat()
-    program.orders()
-    return program
+    return V4(client_token, instance_id="i-0aaa").settle()
 
 
 @pytest.fixture

@@ -13,20 +13,12 @@ POOLS = [f"us-east-1{letter}" for letter in "abcdefghij"]
 
 @pytest.fixture
 def v4(client_token):
-    program = V4(client_token, instance_id="i-0aaa")
-    program.register()
-    program.heartbeat()
-    program.orders()
-    return program
+    return V4(client_token, instance_id="i-0aaa").settle()
 
 
 @pytest.fixture
 def v5(client_token):
-    program = V5(client_token, instance_id="i-0aaa")
-    program.register()
-    program.heartbeat()
-    program.orders()
-    return program
+    return V5(client_token, instance_id="i-0aaa").settle()
 
 
 def test_a_heartbeat_costs_two_statements(v4, django_assert_max_num_queries):

@@ -41,11 +41,7 @@ def v4(client_token):
 
 @pytest.fixture
 def v5(client_token):
-    program = V5(client_token, instance_id="i-0aaa")
-    program.register()
-    program.heartbeat()
-    program.orders()
-    return program
+    return V5(client_token, instance_id="i-0aaa").settle()
 
 
 def agent():

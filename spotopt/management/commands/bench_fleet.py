@@ -7,8 +7,6 @@ the machine, so compare ratios, not seconds.
 
 import asyncio
 import contextlib
-import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -31,9 +29,12 @@ from spotopt.benchmarks.measure import (
     hello_rate,
     memory_of_largest,
     percentiles,
+    register,
+    this_machine,
 )
 from spotopt.benchmarks.traffic import MIX, BenchAgent, Call, Timetable, request
 from spotopt.simulator.server import ROOT, Server, ServerFailed, end, temporary_directory
+from spotopt.simulator.transport import TIMEOUT_SECONDS
 
 LIMIT_SECONDS = 0.5  # p99
 TICK_SECONDS = 0.002
@@ -44,7 +45,6 @@ OUTAGE_SECONDS = 10
 FLOOR_ROUNDS = 3
 FLOOR_CALLS = ("heartbeat", "pending-commands", "config", "instances-to-terminate", "pricing-report")
 HEADS = f"{'offered/s':>11}{'served/s':>10}{'p50':>8}{'p95':>8}{'p99':>8}"
-AGENT_PATIENCE = 30  # seconds until an agent hangs up (agent-api 1.2)
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,7 @@ class Command(BaseCommand):
 
     async def _measure(self, server: Server, options: dict[str, Any]) -> None:
         client_id, token = server.create_client("Benchmark")
-        where = "MySQL/MariaDB" if server.database else "SQLite"
-        self._say(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {where}")
+        self._say(this_machine(server))
         host = server.url.removeprefix("http://")
         fleet = make_fleet(max(options["agents"]), host=host, token=token)
         async with Driver(server.url, connections=options["connections"]) as driver:
@@ -148,19 +147,19 @@ class Command(BaseCommand):
     async def _level(
         self, driver: Driver, size: int, calls: list[Call], server: Server, options: dict[str, Any]
     ) -> Level:
+        seconds = options["seconds"]
         await run(driver, Timetable(calls, now=time.perf_counter()), seconds=options["settle"])
         await driver.drain(seconds=options["settle"])  # what had to wait while nobody was known yet
         table = Timetable(calls, now=time.perf_counter())
         before, recalled = cpu_seconds(server), await recalled_answers(driver)
         driver.times = Times()
-        offered = await run(driver, table, seconds=options["seconds"])
+        offered = await run(driver, table, seconds=seconds)
         times, after = driver.times, cpu_seconds(server)
         served = times.served
         recalled = await recalled_answers(driver) - recalled
         await driver.drain()
         driver.times = Times()  # what follows is no part of this
-        cpu = {name: (after[name] - before[name]) / options["seconds"] for name in after}
-        seconds = options["seconds"]
+        cpu = {name: (after[name] - before[name]) / seconds for name in after}
         return Level(
             size, offered / seconds, served / seconds, times, recalled / max(served, 1), cpu, memory_of_largest(server)
         )
@@ -181,7 +180,7 @@ class Command(BaseCommand):
             for second in range(0, 120, 10):
                 driver.times = times = Times()
                 offered = await run(driver, table, seconds=10)
-                late = sum(1 for taken in times.everything() if taken > AGENT_PATIENCE)
+                late = sum(1 for taken in times.everything() if taken > TIMEOUT_SECONDS)
                 figures = percentiles(times.everything(), digits=0)
                 refused = ", ".join(f"{len(errors)} {name}" for name, errors in times.errors.items()) or "none"
                 rates = f"{offered / 10:>11.0f}{times.served / 10:>10.0f}"
@@ -189,10 +188,7 @@ class Command(BaseCommand):
 
     async def _register(self, driver: Driver, fleet: list[BenchAgent]) -> None:
         started = time.monotonic()
-        await driver.run_all(agent.register_job() for agent in fleet)
-        await driver.run_all(Job(call.name, call.data, 0.0) for agent in fleet for call in agent.calls())
-        if driver.times.failed:
-            raise CommandError(f"Could not begin: {dict(driver.times.errors)}"[:1000])
+        await register(driver, fleet)
         self._say(f"{len(fleet)} agents registered and heard in {time.monotonic() - started:.0f} s")
 
     async def _floor(self, server: Server, fleet: list[BenchAgent]) -> None:

@@ -5,8 +5,6 @@ here, for that never asks the tables. 16 connections, each sending its next call
 """
 
 import asyncio
-import os
-import platform
 import shutil
 from argparse import ArgumentParser
 from pathlib import Path
@@ -15,9 +13,9 @@ from typing import Any
 import requests
 from django.core.management.base import BaseCommand, CommandError
 
-from spotopt.benchmarks.driver import Driver, Job
+from spotopt.benchmarks.driver import Driver
 from spotopt.benchmarks.growth import Point, draw
-from spotopt.benchmarks.measure import closed_loop, percentiles
+from spotopt.benchmarks.measure import closed_loop, percentiles, register, this_machine
 from spotopt.benchmarks.traffic import BenchAgent, Call, request
 from spotopt.simulator.server import Server, ServerFailed, temporary_directory
 
@@ -43,8 +41,6 @@ class Command(BaseCommand):
         parser.add_argument("--picture", type=Path, default=Path("growth.svg"), help=".svg or .png")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        where = "MySQL/MariaDB" if os.environ.get("DB_HOST") else "SQLite"
-        self._say(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {where}")
         smallest, middle = min(options["history"]), sorted(options["agents"])[len(options["agents"]) // 2]
         try:
             by_agents = [self._point(agents, smallest) for agents in options["agents"]]
@@ -57,9 +53,9 @@ class Command(BaseCommand):
         self._say(f"\nPicture: {options['picture']}")
 
     def _point(self, agents: int, history: int) -> Point:
-        self._say(f"\n{agents:,} agents, {history:,} rows of history")
         directory = temporary_directory()
         server = Server(directory=directory, threads=8)
+        self._say(f"\n{agents:,} agents, {history:,} rows of history; {this_machine(server)}")
         server.environment |= {"AGENT_MEMORY": "false", "READS_PER_MINUTE": "0"}
         try:
             runner = server.prepare()
@@ -86,10 +82,7 @@ class Command(BaseCommand):
         host = server.url.removeprefix("http://")
         fleet = [BenchAgent(number, dialect="v4", host=host, token=token) for number in range(CALLERS)]
         async with Driver(server.url, connections=4) as driver:
-            await driver.run_all(agent.register_job() for agent in fleet)
-            await driver.run_all(Job(call.name, call.data, 0.0) for agent in fleet for call in agent.calls())
-            if driver.times.failed:
-                raise CommandError(f"Could not begin: {dict(driver.times.errors)}"[:1000])
+            await register(driver, fleet)
         calls = {name: [c for agent in fleet for c in agent.calls() if c.name == name] for name in AGENT_CALLS}
         largest = largest_client(server)
         for name, path in PEOPLES_CALLS.items():
