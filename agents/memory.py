@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.models.functions import Now
-from django.urls import ResolverMatch
 
 from agents.models import Agent
 from spotopt.common import clock
@@ -39,8 +38,8 @@ class Answer:
     agent_id: str
     client_id: str
     instance_id: str  # whose sign of life the call is; empty: none
-    match: ResolverMatch
-    headers: Mapping[str, str]
+    route: str
+    headers: tuple[tuple[str, str], ...]
     body: tuple[bytes, ...]  # the time of the server goes in between
     until: float  # monotonic
 

@@ -81,9 +81,9 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "spotopt.common.middleware.RequestLogMiddleware",
-    "agents.middleware.AgentMemoryMiddleware",
+    "agents.middleware.RememberAnswers",
     "spotopt.common.middleware.JsonErrorMiddleware",
-    "spotopt.common.overload.OverloadMiddleware",  # what the memory answers costs less than a refusal
+    "spotopt.common.overload.OverloadMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",

@@ -3,8 +3,11 @@ import os
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "spotopt.settings")
-application = get_wsgi_application()
+django_application = get_wsgi_application()
 
-from notifications.stream.shutdown import watch_signals  # noqa: E402 (needs the applications to be loaded)
+# Both need the applications to be loaded.
+from agents.middleware import AnswerFromMemory  # noqa: E402
+from notifications.stream.shutdown import watch_signals  # noqa: E402
 
+application = AnswerFromMemory(django_application)
 watch_signals()

@@ -5,6 +5,7 @@ The ids are filled in by the request middleware and the authentication classes.
 
 import logging
 import re
+import uuid
 from contextvars import ContextVar
 
 from django.conf import settings
@@ -18,9 +19,9 @@ agent: ContextVar[str] = ContextVar("agent", default="")
 _SECRET = re.compile(r"token-[0-9A-Za-z]{8,}|\b[0-9a-fA-F]{64}\b|(?<=\bBearer )[^\s\"'\\]+")
 
 
-def start_request(*, identifier: str) -> None:
+def start_request(*, identifier: str = "") -> None:
     """Gthread workers reuse threads, so the ids of the previous request are wiped here."""
-    request_id.set(identifier)
+    request_id.set(identifier or uuid.uuid4().hex[:16])
     client.set("")
     agent.set("")
 

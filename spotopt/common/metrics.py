@@ -50,12 +50,14 @@ for _refused in (Kind.PEOPLE, Kind.REPEATED, Kind.POLL):
     _refusals.labels(_refused.value)
 
 
-def count_request(request: HttpRequest, *, status: int, seconds: float) -> None:
-    """By the pattern of its route, never by its path: ids would make a time series each."""
+def route_of(request: HttpRequest) -> str:
+    """The pattern, never the path: ids would make a time series each."""
     match = request.resolver_match
-    route = f"/{match.route}" if match else NO_ROUTE
-    method = request.method if request.method in METHODS else "OTHER"
-    number, duration = _series(method, route, status)
+    return f"/{match.route}" if match else NO_ROUTE
+
+
+def count_request(*, method: str, route: str, status: int, seconds: float) -> None:
+    number, duration = _series(method if method in METHODS else "OTHER", route, status)
     number.inc()
     duration.observe(seconds)
 

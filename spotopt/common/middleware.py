@@ -1,7 +1,6 @@
 import logging
 import re
 import time
-import uuid
 from collections.abc import Callable
 
 from django.conf import settings
@@ -36,25 +35,23 @@ class RequestLogMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         given = request.headers.get("X-Request-ID", "")
         # v4-b keeps one X-Request-ID for all later calls (agent-api 1.9), so ours is always a fresh one.
-        logs.start_request(identifier=uuid.uuid4().hex[:16])
+        logs.start_request()
         started = time.monotonic()
         response = self.get_response(request)
         seconds = time.monotonic() - started
-        metrics.count_request(request, status=response.status_code, seconds=seconds)
-        extra = {
-            "method": request.method,
-            "path": request.path,  # without the query, where people put tokens
-            "status": response.status_code,
-            "ms": round(seconds * 1000, 1),
-        }
-        if _SAFE_ID.fullmatch(given):
-            extra["caller_request_id"] = given
-        if response.status_code >= 500:
-            level = logging.ERROR
-        else:  # agents at rest say the same all day
-            level = logging.DEBUG if hasattr(request, "is_recalled") else logging.INFO
-        log.log(level, "%s %s", request.method, request.path, extra=extra)
+        method, status = request.method or "", response.status_code
+        metrics.count_request(method=method, route=metrics.route_of(request), status=status, seconds=seconds)
+        level = logging.ERROR if status >= 500 else logging.INFO
+        log_request(level, method=method, path=request.path, status=status, seconds=seconds, given=given)
         return response
+
+
+def log_request(level: int, *, method: str, path: str, status: int, seconds: float, given: str) -> None:
+    """`path` without the query, where people put tokens; `given` is the caller's own id for it."""
+    extra = {"method": method, "path": path, "status": status, "ms": round(seconds * 1000, 1)}
+    if _SAFE_ID.fullmatch(given):
+        extra["caller_request_id"] = given
+    log.log(level, "%s %s", method, path, extra=extra)
 
 
 class JsonErrorMiddleware:

@@ -1,5 +1,6 @@
 """Answers from memory: the same as the database would give, until the agent changes (docs/hot-path.md)."""
 
+import json
 import logging
 from datetime import timedelta
 
@@ -7,6 +8,8 @@ import pytest
 import time_machine
 from django.core.management import call_command
 from django.db import OperationalError
+from django.http import HttpResponse
+from django.test.client import ClientHandler
 
 from agents import memory as memory_module
 from agents import middleware
@@ -16,6 +19,7 @@ from clients import services as clients
 from instances.models import Instance
 from instances.services import departures
 from spotopt.common import clock, metrics
+from spotopt.wsgi import application
 from tests.conftest import JsonClient
 from tests.dialects import V4, V5
 
@@ -32,10 +36,27 @@ POLLS = (
 
 @pytest.fixture
 def memory(settings, monkeypatch):
+    """Requests of the test clients come through what stands before Django in a real server."""
     settings.AGENT_MEMORY = True
     fresh = Memory()
     monkeypatch.setattr(middleware, "MEMORY", fresh)
+    django = ClientHandler.__call__
+
+    def through_wsgi(handler, environ):
+        heads, responses = [], []
+        monkeypatch.setattr(application, "application", lambda environ, _: responses.append(django(handler, environ)))
+        body = application(environ, lambda status, headers: heads.append((status, headers)))
+        return responses[0] if responses else answered(heads, body)
+
+    monkeypatch.setattr(ClientHandler, "__call__", through_wsgi)
     return fresh
+
+
+def answered(heads, body):
+    ((status, headers),) = heads
+    response = HttpResponse(b"".join(body), status=int(status.split()[0]), headers=dict(headers))
+    response.wsgi_request = None
+    return response
 
 
 @pytest.fixture
@@ -234,6 +255,14 @@ def test_another_token_is_refused(at_rest):
     assert stranger.get(f"/api/agents/{at_rest.agent_id}/config", content_type="application/json").status_code == 401
 
 
+def test_another_kind_of_content_is_looked_at(at_rest):
+    body = json.dumps({"status": "online", "instance_id": at_rest.instance_id})
+    path = f"/api/agents/{at_rest.agent_id}/heartbeat"
+    for _ in range(2):
+        assert at_rest.api.post(path, body, content_type="application/json").status_code == 200
+    assert at_rest.api.post(path, body, content_type="text/xml").status_code == 415
+
+
 def test_an_instance_that_is_not_the_primary_is_not_remembered(memory, v4):
     replaced(v4, None, None)
     memory.catch_up()
@@ -290,7 +319,7 @@ def test_odd_heartbeats_get_the_usual_answer(memory, v4, body):
 def test_it_is_bounded(memory, at_rest):
     (example,) = (memory.recall(key) for key in [next(iter(memory._answers))])
     for pk in range(10**9, 10**9 + MOST_AGENTS + 10):
-        answer = Answer(pk, "", "", "", example.match, example.headers, example.body, example.until)
+        answer = Answer(pk, "", "", "", example.route, example.headers, example.body, example.until)
         memory.remember(b"%d" % pk, answer, changed_at=clock.now())
     assert len(memory._agents) == len(memory._answers) == MOST_AGENTS
 

@@ -130,9 +130,9 @@ class TestRequests:
         assert "BREW" not in scraped().labels("spotopt_http_requests_total", "method")
         assert scraped()("spotopt_http_requests_total", method="OTHER", route="/health", status="405") >= 1
 
-    def test_counting_costs_no_statement(self, django_assert_num_queries, rf):
+    def test_counting_costs_no_statement(self, django_assert_num_queries):
         with django_assert_num_queries(0):
-            metrics.count_request(rf.get("/x"), status=200, seconds=0.01)
+            metrics.count_request(method="GET", route="/x", status=200, seconds=0.01)
 
     def test_a_call_that_the_database_failed_is_counted(self, admin_api, monkeypatch, scraped):
         def fail(**kwargs):
