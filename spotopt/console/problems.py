@@ -15,8 +15,8 @@ from instances.services.terminations import MAX_ATTEMPTS
 from notifications.models import Delivery
 from spotopt.common import clock
 from spotopt.dashboard.selectors import SHOWN
-from spotopt.management.commands.run_jobs import JOBS, load_job
 from spotopt.models import JobRun
+from spotopt.monitoring.jobs import job_intervals
 
 RECENT = timedelta(days=1)  # failed orders
 KEPT = timedelta(days=7)  # messages that could not be delivered
@@ -63,26 +63,28 @@ def problems(*, episodes: list[InterruptionEpisode], silent: list[Agent]) -> lis
 
 def _jobs() -> Iterator[Problem]:
     """Without them nothing is swept, decided or delivered."""
-    runs = {run.name: run for run in JobRun.objects.all()}
+    intervals = job_intervals()
+    runs = {run.name: run for run in JobRun.objects.filter(name__in=intervals)}
     overdue = [
         name
-        for name in JOBS
-        if name not in runs or runs[name].is_overdue(interval_seconds=load_job(name).interval_seconds)
+        for name, seconds in intervals.items()
+        if name not in runs or runs[name].is_overdue(interval_seconds=seconds)
     ]
     if overdue:
         detail = f"{', '.join(overdue)}. Is spotopt-jobs running? `manage status` tells more"
         last = next((runs[name] for name in overdue if name in runs), None)
         yield Problem("Background jobs do not run", True, last, "", detail)
     for name, run in runs.items():
-        if run.failures and name in JOBS and name not in overdue:
+        if run.failures and name not in overdue:
             yield Problem("A background job fails", True, run, "", run.report, run.started_at)
 
 
 def _standbys(agents: set[int]) -> dict[int, Replica]:
     """By agent: one that could take over, a ready one first."""
     able = Replica.objects.filter(agent__in=agents, status__in=[Replica.Status.READY, Replica.Status.SYNCING])
-    rows = able.exclude(instance_id="").order_by("-status", "-pk")  # ready last, so that it stays
-    return {row.agent_id: row for row in sorted(rows, key=lambda row: row.status == Replica.Status.READY)}
+    rows = able.exclude(instance_id="").order_by("-pk")
+    ready_last = sorted(rows, key=lambda row: row.status == Replica.Status.READY)  # so that it stays
+    return {row.agent_id: row for row in ready_last}
 
 
 def _interruption(episode: InterruptionEpisode, standby: Replica | None, now: datetime) -> Problem:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from spotopt.common import logs
-from spotopt.common.fields import Mode
+from spotopt.common.fields import Mode, split_pool_id
 from spotopt.common.wire import clean_mode, clean_number, clean_price, clean_text, storable
 
 MAX_ID = 64
@@ -91,6 +91,11 @@ class Row:
 
     def mode(self, column: str) -> Mode:
         return clean_mode(self.values.get(column))
+
+    def type_and_zone(self, *, prefix: str = "", pool_id: str = "pool_id") -> tuple[str, str]:
+        """From the pool's id what has no value of its own."""
+        instance_type, az = split_pool_id(self.text(prefix + pool_id, 128))
+        return self.text(f"{prefix}instance_type", 64) or instance_type, self.text(f"{prefix}az", 48) or az
 
     def json(self, column: str) -> dict[str, Any]:
         """A JSON object, without tokens; {} for anything else."""

@@ -4,7 +4,6 @@ from typing import Any
 from agents.models import Agent
 from instances.models import Instance, UsageInterval
 from instances.services import roles, usage
-from spotopt.common.fields import split_pool_id
 from spotopt.legacy.rows import Row, Skip, region_of
 from spotopt.legacy.steps.primaries import CLAIM_COLUMNS, LEAVING, Primaries, born_at
 from spotopt.legacy.tables import Key, Owners, Table, time_or_now
@@ -138,9 +137,8 @@ class OwnInstances(Instances):
 
 
 def facts_of(row: Row) -> dict[str, Any]:
-    """Type and zone are also in the pool's id; the pool follows from type, zone and mode."""
-    instance_type, az = split_pool_id(row.text("current_pool_id", 128))
-    instance_type, az = row.text("instance_type", 64) or instance_type, row.text("az", 48) or az
+    """The pool follows from type, zone and mode."""
+    instance_type, az = row.type_and_zone(pool_id="current_pool_id")
     mode = row.mode("current_mode")
     return {
         "instance_type": instance_type,

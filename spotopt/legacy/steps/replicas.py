@@ -2,7 +2,7 @@ from typing import Any
 
 from instances.models import Instance, Replica
 from instances.services import roles, usage
-from spotopt.common.fields import Mode, split_pool_id
+from spotopt.common.fields import Mode
 from spotopt.legacy.rows import Row, region_of
 from spotopt.legacy.steps.instances import begin_usage
 from spotopt.legacy.tables import ByPublicId, Owners, time_or_now
@@ -63,8 +63,7 @@ class Replicas(ByPublicId[Replica]):
         public_id = self.id_of(row)
         agent, client = self._owners.agent(row)
         instance_id = row.instance_id("instance_id")
-        instance_type, az = split_pool_id(row.text("pool_id", 128))
-        instance_type, az = row.text("instance_type", 64) or instance_type, row.text("az", 48) or az
+        instance_type, az = row.type_and_zone()
         replica = Replica(
             public_id=public_id,
             client_id=client,

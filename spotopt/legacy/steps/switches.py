@@ -4,7 +4,6 @@ from analytics.services import switch_tallies
 from clients.models import Client
 from instances.models import Switch
 from instances.services import roles
-from spotopt.common.fields import split_pool_id
 from spotopt.legacy.rows import Row, Skip
 from spotopt.legacy.tables import Key, Owners, Table
 
@@ -111,9 +110,7 @@ class Switches(Table[Switch]):
 
 
 def _describe(switch: Switch, row: Row, end: str) -> None:
-    instance_type, az = split_pool_id(row.text(f"{end}_pool_id", 128))
-    instance_type = row.text(f"{end}_instance_type", 64) or instance_type
-    az = row.text(f"{end}_az", 48) or az
+    instance_type, az = row.type_and_zone(prefix=f"{end}_")
     mode = row.mode(f"{end}_mode")
     facts = {
         "instance_type": instance_type,

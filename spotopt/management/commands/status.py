@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from spotopt.management.commands.run_jobs import JOBS, load_job
+from spotopt.monitoring.jobs import job_intervals
 from spotopt.status import server_status
 
 
@@ -16,7 +16,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        status = server_status(intervals={name: load_job(name).interval_seconds for name in JOBS})
+        status = server_status(intervals=job_intervals())
         lines = [json.dumps(status, indent=2)] if options["json"] else _lines(status)
         for line in lines:
             self.stdout.write(line)
