@@ -41,7 +41,7 @@ _HEADERS: dict[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]] = {}  #
 
 
 class AnswerFromMemory:
-    """All that an agent at rest meets of this server: of a call that costs 1 ms, Django's part would be a half."""
+    """All that an agent at rest meets of this server: Django's handling of a request costs more than the answer."""
 
     def __init__(self, application: Application) -> None:
         self.application = application
