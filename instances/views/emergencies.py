@@ -16,7 +16,7 @@ from instances.selectors.replicas import pool_of
 from instances.serializers.answers import EmergencyReplicaOut, EmergencyStatusOut, NoticeOut, ReplicaConfigOut
 from instances.serializers.emergencies import EmergencyIn, NoticeIn
 from instances.serializers.reports import TerminationReportIn
-from instances.services import failover, terminations
+from instances.services import episodes, failover, terminations
 from instances.services.failover import Outcome
 from instances.services.placement import Wish
 from spotopt.common import clock, wire
@@ -81,7 +81,7 @@ class NoticeViewSet(AgentPlaneViewSet):
             agent=self.agent,
             instance_id=body["instance_id"],
             kind=body["kind"],
-            deadline=_believable(body["termination_time"]),
+            deadline=_deadline(body["termination_time"]),
             wish=Wish(
                 pool_id=body["pool_id"],
                 preferred_zones=body["preferred_zones"],
@@ -114,7 +114,7 @@ class NoticeViewSet(AgentPlaneViewSet):
         return failover.record_termination_notice(
             agent=self.agent,
             instance_id=instance_id,
-            deadline=_believable(body["termination_time"]),
+            deadline=_deadline(body["termination_time"]),
             replica_id=body.get("replica_id", ""),
         )
 
@@ -141,6 +141,15 @@ class EmergencyStatusViewSet(SharedAgentViewSet):
 
 def _believable(at: datetime | None) -> datetime | None:
     return wire.clamp_time(at, received_at=clock.now()) if at else None
+
+
+def _deadline(at: datetime | None) -> datetime | None:
+    """When the calling machine ends; unknown where one of the clocks must be wrong, and not, as with other times, now.
+
+    A machine that can still call has its end before it, or AWS is a little late.
+    """
+    now = clock.now()
+    return at if at and now - episodes.GRACE <= at <= now + wire.MAX_FUTURE else None
 
 
 def _answer(outcome: Outcome) -> dict[str, Any]:

@@ -127,6 +127,18 @@ class TestATerminationNotice:
         assert statuses() == {"i-0aaa": "terminating", "i-0bbb": "running_primary"}
         assert Switch.objects.count() == 1
 
+    @pytest.mark.parametrize("told", ["2026-01-05T11:58:00Z", "2026-01-05T13:02:01Z"])
+    def test_by_a_wrong_clock_leaves_the_standby_the_usual_time(self, v4, now, told):
+        """The server's or the machine's: the notice must not seem to have run out when it comes."""
+        imminent(v4, termination_time=told)
+        put(v4, Replica.objects.get().public_id, "i-0bbb")
+        assert agent().instance_id == "i-0aaa"
+        episode = InterruptionEpisode.objects.get()
+        assert episode.deadline_at - episode.detected_at == timedelta(seconds=120)
+        now.shift(timedelta(seconds=91))
+        call_command("sweep_failovers")
+        assert agent().instance_id == "i-0bbb"
+
     def test_repeated_on_the_dying_host_is_silent_and_cheap(self, v4, django_assert_max_num_queries):
         standby()
         imminent(v4)
