@@ -57,6 +57,7 @@ class Instance(models.Model):
     launch_requested_at = models.DateTimeField(null=True, blank=True)
     launch_confirmed_at = models.DateTimeField(null=True, blank=True)
     last_seen_at = models.DateTimeField(null=True, blank=True)  # of a non-primary; the primary's is on its agent
+    silence_noticed_at = models.DateTimeField(null=True, blank=True)  # of the last one that may mean its death
     last_switch_at = models.DateTimeField(null=True, blank=True)
     zombie_since = models.DateTimeField(null=True, blank=True)
     termination_hold = models.BooleanField(default=False)  # an operator has to look first (agent-api R8)

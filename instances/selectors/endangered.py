@@ -1,19 +1,19 @@
 """Which agents the failover sweeper has to look at; everything here is a few indexed statements every few seconds."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from django.conf import settings
 from django.db.models import Count, Exists, OuterRef, Q
 
 from agents.models import Agent, Command
 from instances.models import Instance, InterruptionEpisode, Replica
+from instances.services.silence import HEARTBEAT
 
 Status = Replica.Status
 
 
 def agents_to_sweep(*, at: datetime) -> list[int]:
     """Primary keys: open signals, standbys without a primary that is heard, lost or surplus standbys, manual mode."""
-    silent_since = at - timedelta(seconds=settings.AGENT_HEARTBEAT_TIMEOUT)
+    silent_since = at - HEARTBEAT
     signalled = InterruptionEpisode.objects.filter(open_for__isnull=False).values_list("agent_id", flat=True)
     found = set(signalled) | _with_standby_in_need(silent_since) | _without_their_standby()
     return sorted(found)

@@ -13,7 +13,7 @@ from agents.models import Agent, Command
 from agents.services.commands import enqueue, lock_agent
 from instances.errors import AutoSwitchDisabled, NoSuitablePool
 from instances.models import Instance, InterruptionEpisode, Replica
-from instances.services import binding, episodes, replicas, roles, switching
+from instances.services import binding, episodes, replicas, roles, silence, switching
 from instances.services.placement import Wish
 from notifications.services import emit, notify
 from spotopt.common import clock
@@ -123,9 +123,7 @@ def pursue(*, agent: Agent, at: datetime) -> Outcome | None:
     episode = episodes.open_of(agent=agent, instance_id=primary.instance_id, kind=Kind.TERMINATION)
     if episode:
         return _try(agent, primary, episode, at)
-    if _died_unannounced(agent, at):
-        return _take_over_silent(agent, primary, at)
-    return None
+    return _take_over_silent(agent, primary, at)
 
 
 @retried_transaction
@@ -309,17 +307,17 @@ def _keep_as_standby(agent: Agent, old: Instance, at: datetime) -> None:
 # --- Without a notice -----------------------------------------------------------------------------------------------
 
 
-def _died_unannounced(agent: Agent, at: datetime) -> bool:
-    """Some machines go without a word. A v5 agent that executes an order is mute for longer (2.1)."""
-    if not (agent.emergency_protection and agent.enabled) or not agent.is_silent(at=at):
-        return False
-    executing = Command.objects.filter(agent=agent, status=Command.Status.DELIVERED, command_type__in=Command.V5_TYPES)
-    return not executing.exists()
-
-
 def _take_over_silent(agent: Agent, primary: Instance, at: datetime) -> Outcome | None:
-    replica = _candidate(agent, False, "")
-    if replica is None or not _was_heard_after(replica, agent):
+    """Some machines go without a word. A v5 agent that executes an order is mute for longer (2.1)."""
+    heard_at = agent.last_heartbeat_at
+    if not (agent.emergency_protection and agent.enabled and silence.is_overdue(heard_at, at=at)):
+        return None
+    executing = Command.objects.filter(agent=agent, status=Command.Status.DELIVERED, command_type__in=Command.V5_TYPES)
+    replica = None if executing.exists() else _candidate(agent, False, "")
+    if replica is None:
+        return None
+    standby = Instance.objects.filter(agent=agent, instance_id=replica.instance_id).first()
+    if standby is None or not silence.is_dead(primary, heard_at=heard_at, witness_heard_at=standby.last_seen_at, at=at):
         return None
     _promote(agent, primary, replica, at, trigger="emergency")
     return Outcome(True, "replica_promoted", f"{replica.instance_id} is the primary now", replica, primary.instance_id)
@@ -333,14 +331,6 @@ def _take_over_vacant(agent: Agent, at: datetime) -> Outcome | None:
         return None
     _promote(agent, last, replica, at, trigger="emergency")
     return Outcome(True, "replica_promoted", f"{replica.instance_id} is the primary now", replica, last.instance_id)
-
-
-def _was_heard_after(replica: Replica, agent: Agent) -> bool:
-    """Evidence that the standby lives where the primary is mute; else the server's own network may be the fault."""
-    standby = Instance.objects.filter(agent=agent, instance_id=replica.instance_id).first()
-    if standby is None or standby.last_seen_at is None or agent.last_heartbeat_at is None:
-        return False
-    return standby.last_seen_at > agent.last_heartbeat_at
 
 
 def _lose_standby(agent: Agent, instance: Instance, deadline: datetime, at: datetime) -> Outcome:
@@ -371,7 +361,10 @@ def _fail_silent_standbys(agent: Agent, at: datetime) -> None:
     """v4 does not watch standbys: one that was heard once and is no more counts as lost (4.5)."""
     for replica in replicas.active_of(agent):
         instance = Instance.objects.filter(agent=agent, instance_id=replica.instance_id).first()
-        if replica.instance_id and instance and (instance.is_gone or replicas.is_silent(instance, at)):
+        if not replica.instance_id or instance is None:
+            continue
+        heard, witness = instance.last_seen_at, agent.last_heartbeat_at
+        if instance.is_gone or silence.is_dead(instance, heard_at=heard, witness_heard_at=witness, at=at):
             reason = "Its machine is gone" if instance.is_gone else "It is not heard any more"
             replicas.fail(agent=agent, replica=replica, at=at, reason=reason)
 

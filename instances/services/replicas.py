@@ -7,7 +7,6 @@ run stays unconfirmed, and so on a termination list, until somebody saw the end.
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Q
 
 from agents.attribution import Caller
@@ -221,12 +220,6 @@ def keep_one(*, agent: Agent, at: datetime) -> None:
     for surplus in active:
         if surplus is not keep:
             retire(agent=agent, replica=surplus, at=at, reason="Only one standby is kept")
-
-
-def is_silent(instance: Instance, at: datetime) -> bool:
-    """Heard once, and not for AGENT_HEARTBEAT_TIMEOUT seconds; many images carry no agent and are never heard."""
-    limit = timedelta(seconds=settings.AGENT_HEARTBEAT_TIMEOUT)
-    return instance.last_seen_at is not None and at - instance.last_seen_at > limit
 
 
 def without_machine(agent: Agent) -> set[str]:

@@ -369,12 +369,51 @@ class TestAnEmergencyStandby:
 
 
 class TestWithoutANotice:
-    def test_a_dead_primary_is_replaced_by_a_standby_that_is_heard(self, v4, client_token, now):
+    def time_goes_on(self, now, *, seconds, heard):
+        """`heard` call every 15 s; the sweeper looks every 5 s."""
+        for second in range(5, seconds + 1, 5):
+            now.shift(timedelta(seconds=5))
+            for program in heard if second % 15 == 0 else ():
+                program.heartbeat()
+            call_command("sweep_failovers")
+
+    @pytest.fixture
+    def second(self, v4, client_token):
+        """The agent on the standby."""
         standby()
-        now.shift(timedelta(seconds=121))
-        V4(client_token, instance_id="i-0bbb", az="us-east-1b").register()
+        program = V4(client_token, instance_id="i-0bbb", az="us-east-1b")
+        assert program.register().json()["role"] == "replica"
+        return program
+
+    def test_a_dead_primary_is_replaced_by_a_standby_that_is_heard(self, v4, second, now):
+        self.time_goes_on(now, seconds=120, heard=[second])
+        assert agent().instance_id == "i-0aaa"
+        self.time_goes_on(now, seconds=15, heard=[second])
         assert agent().instance_id == "i-0bbb"
         assert statuses() == {"i-0aaa": "zombie", "i-0bbb": "running_primary"}
+
+    @pytest.mark.parametrize("outage", ["of everything", "of the web server", "of nothing, but its clock"])
+    def test_after_an_outage_nobody_is_dead_for_calling_second(self, v4, second, now, outage):
+        """The server heard nobody, or believes so: who calls first proves nothing about the others."""
+        self.time_goes_on(now, seconds=60, heard=[v4, second])
+        if outage == "of the web server":
+            self.time_goes_on(now, seconds=600, heard=[])
+        else:
+            now.shift(timedelta(seconds=600))
+        first = second if outage != "of nothing, but its clock" else v4
+        self.time_goes_on(now, seconds=45, heard=[first])
+        self.time_goes_on(now, seconds=300, heard=[v4, second])
+        assert statuses() == {"i-0aaa": "running_primary", "i-0bbb": "running_replica"}
+        assert Replica.objects.get().is_active
+
+    def test_a_server_that_is_away_again_has_learnt_nothing_in_between(self, v4, second, now):
+        self.time_goes_on(now, seconds=600, heard=[])
+        second.heartbeat()
+        self.time_goes_on(now, seconds=600, heard=[])
+        second.heartbeat()
+        v4.heartbeat()
+        self.time_goes_on(now, seconds=15, heard=[v4, second])
+        assert agent().instance_id == "i-0aaa"
 
     def test_a_standby_that_was_never_heard_proves_nothing(self, v4, now):
         """Then the fault may be the server's own network."""
@@ -446,9 +485,10 @@ class TestManualMode:
     def test_replaces_a_standby_that_is_not_heard_any_more(self, v4, now):
         standby()
         Instance.objects.filter(instance_id="i-0bbb").update(last_seen_at=clock.now())
-        now.shift(timedelta(seconds=121))
-        v4.heartbeat()
-        self.sweep()
+        for _ in range(5):
+            now.shift(timedelta(seconds=30))
+            v4.heartbeat()
+            self.sweep()
         assert Replica.objects.get(instance_id="i-0bbb").status == "failed"
 
 
