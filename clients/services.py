@@ -117,7 +117,7 @@ def _update_identity(client: Client, name: str, email: str | None, actor: str) -
         _record(before, "client_renamed", f"Client {before.name} is now called {name}", actor)
 
 
-@transaction.atomic
+@retried_transaction
 def set_active(*, client: Client, is_active: bool, actor: str = "") -> bool:
     """False when it was so already."""
     _forget_agents(client)

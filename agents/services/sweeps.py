@@ -1,12 +1,12 @@
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from agents.models import Agent, Command
 from agents.services.status import announce
 from spotopt.common import clock
+from spotopt.common.db import retried_transaction
 
 Status = Agent.Status
 WATCHED = (Status.ONLINE, Status.DISABLED, Status.SWITCHING, Status.ERROR)
@@ -30,7 +30,7 @@ def _not_busy(silent: QuerySet[Agent], now: datetime) -> list[Agent]:
     return [a for a in agents if a.pk not in busy or not a.last_heartbeat_at or a.last_heartbeat_at < patience]
 
 
-@transaction.atomic
+@retried_transaction
 def _mark_offline(agent: Agent) -> bool:
     """Compare-and-set: a heartbeat or a second sweeper that comes first wins, so each silence is told once."""
     as_seen = Agent.objects.filter(pk=agent.pk, status=agent.status, last_heartbeat_at=agent.last_heartbeat_at)

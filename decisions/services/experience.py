@@ -4,19 +4,17 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from django.db import transaction
-
 from decisions.engine import memory
 from decisions.engine.types import Evidence
 from decisions.models import PoolExperience
 from instances.models import InterruptionEpisode
-from spotopt.common.db import upsert
+from spotopt.common.db import retried_transaction, upsert
 
 EVERY = timedelta(minutes=10)
 HOUR = timedelta(hours=1)
 
 
-@transaction.atomic
+@retried_transaction
 def gather(*, running: Mapping[str, int], now: datetime) -> int:
     """Bring the table up to `now`; `running`: spot primaries by pool. Returns the pools that were brought up to date.
 

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import transaction
 from django.db.models import F
 
 from notifications.models import Delivery, EmailRecipient, Notification, WebhookEndpoint
@@ -136,7 +135,7 @@ def _settle(delivery: Delivery, **outcome: object) -> int:
     return mine.update(**outcome)
 
 
-@transaction.atomic
+@retried_transaction
 def _give_up(delivery: Delivery, problem: str) -> int:
     """An event and no notification, which would have to be delivered in turn."""
     given_up = _settle(delivery, status=Status.FAILED, last_error=problem[:255])

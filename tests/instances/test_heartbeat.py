@@ -5,8 +5,10 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.core.management import call_command
+from django.db import OperationalError
 
 from agents.models import Agent, Command
+from agents.services import sweeps
 from agents.services.sweeps import mark_silent_agents_offline
 from instances.models import Instance
 from notifications.models import Notification, SystemEvent
@@ -299,6 +301,22 @@ class TestSilence:
         call_command("sweep_agents")
         assert capsys.readouterr().out == "1 agents went offline\n0 agents went offline\n"
         assert Notification.objects.filter(notification_type="agent_offline").count() == 1
+
+    @pytest.mark.django_db(transaction=True)
+    def test_is_told_although_the_first_attempt_lost_a_race(self, v4, now, monkeypatch):
+        outcomes = iter([OperationalError(1213, "Deadlock found"), None])
+
+        def announce(**facts):
+            if error := next(outcomes):
+                raise error
+            told(**facts)
+
+        told = sweeps.announce
+        monkeypatch.setattr(sweeps, "announce", announce)
+        now.shift(timedelta(seconds=121))
+        assert mark_silent_agents_offline() == 1
+        assert agent().status == "offline"
+        assert SystemEvent.objects.filter(event_type="agent_marked_offline").count() == 1
 
     @pytest.mark.parametrize("status", ["disabled", "switching", "error"])
     def test_ages_every_status(self, v4, now, status):
