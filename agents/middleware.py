@@ -20,9 +20,8 @@ from django.http.response import HttpResponseBase
 from agents.memory import LIFETIME_SECONDS, MEMORY, Answer
 from agents.models import Agent
 from spotopt.common import clock, logs, metrics
-from spotopt.common.middleware import log_request
+from spotopt.common.middleware import log, log_request
 
-log = logging.getLogger("spotopt.request")
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]

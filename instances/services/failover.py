@@ -313,8 +313,7 @@ def _take_over_silent(agent: Agent, primary: Instance, at: datetime) -> Outcome 
     if not (agent.emergency_protection and agent.enabled and silence.is_overdue(heard_at, at=at)):
         return None
     executing = Command.objects.filter(agent=agent, status=Command.Status.DELIVERED, command_type__in=Command.V5_TYPES)
-    replica = None if executing.exists() else _candidate(agent, False, "")
-    if replica is None:
+    if executing.exists() or (replica := _candidate(agent, False, "")) is None:
         return None
     standby = Instance.objects.filter(agent=agent, instance_id=replica.instance_id).first()
     if standby is None or not silence.is_dead(primary, heard_at=heard_at, witness_heard_at=standby.last_seen_at, at=at):

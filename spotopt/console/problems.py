@@ -15,8 +15,7 @@ from instances.services.terminations import MAX_ATTEMPTS
 from notifications.models import Delivery
 from spotopt.common import clock
 from spotopt.dashboard.selectors import SHOWN
-from spotopt.models import JobRun
-from spotopt.monitoring.jobs import job_intervals
+from spotopt.monitoring.jobs import last_runs, overdue
 
 RECENT = timedelta(days=1)  # failed orders
 KEPT = timedelta(days=7)  # messages that could not be delivered
@@ -63,19 +62,14 @@ def problems(*, episodes: list[InterruptionEpisode], silent: list[Agent]) -> lis
 
 def _jobs() -> Iterator[Problem]:
     """Without them nothing is swept, decided or delivered."""
-    intervals = job_intervals()
-    runs = {run.name: run for run in JobRun.objects.filter(name__in=intervals)}
-    overdue = [
-        name
-        for name, seconds in intervals.items()
-        if name not in runs or runs[name].is_overdue(interval_seconds=seconds)
-    ]
-    if overdue:
-        detail = f"{', '.join(overdue)}. Is spotopt-jobs running? `manage status` tells more"
-        last = next((runs[name] for name in overdue if name in runs), None)
+    runs = last_runs()
+    late = overdue(runs)
+    if late:
+        detail = f"{', '.join(late)}. Is spotopt-jobs running? `manage status` tells more"
+        last = next((runs[name] for name in late if name in runs), None)
         yield Problem("Background jobs do not run", True, last, "", detail)
     for name, run in runs.items():
-        if run.failures and name not in overdue:
+        if run.failures and name not in late:
             yield Problem("A background job fails", True, run, "", run.report, run.started_at)
 
 

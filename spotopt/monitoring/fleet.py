@@ -20,8 +20,7 @@ from instances.selectors.timelines import failover_figures
 from notifications.models import Delivery, EmailRecipient, WebhookEndpoint
 from notifications.stream.presence import open_streams
 from spotopt.common import clock
-from spotopt.models import JobRun
-from spotopt.monitoring.jobs import job_intervals
+from spotopt.monitoring.jobs import job_intervals, last_runs, overdue
 
 log = logging.getLogger(__name__)
 
@@ -140,16 +139,13 @@ def _decisions(now: datetime) -> Metric:
 
 def _jobs(now: datetime) -> Iterator[Metric]:
     """Labelled `name`, because `job` is Prometheus's own label."""
-    intervals = job_intervals()
-    runs = {run.name: run for run in JobRun.objects.filter(name__in=intervals)}
+    runs = last_runs()
     ages = [([name], _age(run.last_success_at, now)) for name, run in runs.items()]
     yield _gauge("spotopt_job_last_success_age_seconds", "Since a job's last successful round.", ["name"], ages)
-    overdue = [
-        ([name], name not in runs or runs[name].is_overdue(interval_seconds=seconds))
-        for name, seconds in intervals.items()
-    ]
+    late = overdue(runs)
+    states = [([name], name in late) for name in job_intervals()]
     help_text = "1 when a job had no success for three intervals and a minute."
-    yield _gauge("spotopt_job_overdue", help_text, ["name"], overdue)
+    yield _gauge("spotopt_job_overdue", help_text, ["name"], states)
     failures = [([name], run.failures) for name, run in runs.items()]
     yield _gauge("spotopt_job_failures", "Failed rounds of a job in a row.", ["name"], failures)
     seconds = [([name], run.seconds) for name, run in runs.items()]
